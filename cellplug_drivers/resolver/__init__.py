@@ -1,0 +1,1 @@
+"""Resolver drivers: where the mapping of instances to cells is looked up."""

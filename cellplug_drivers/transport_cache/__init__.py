@@ -1,0 +1,1 @@
+"""Transport cache drivers: how long a connection to a queue is kept."""

@@ -1,0 +1,1 @@
+"""Every shipped driver against the suite of its interface."""

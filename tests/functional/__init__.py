@@ -1,0 +1,1 @@
+"""What needs real databases, brokers and caches."""
