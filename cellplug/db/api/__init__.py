@@ -1,0 +1,1 @@
+"""The API database: its tables, its queries, its migrations."""

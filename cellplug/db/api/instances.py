@@ -1,0 +1,292 @@
+"""Queries of instance mappings in the API database.
+
+Every function works in the caller's transaction, which runs READ COMMITTED
+(on sqlite: began with BEGIN IMMEDIATE, if it writes), and leaves it usable
+when it raises.
+
+Lock order: the cells' rows by uuid (shared), then the mappings by instance.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from cellplug import exception
+from cellplug.db import tables
+from cellplug.db.api import cells
+from cellplug.db.api import models
+from cellplug.objects import CellMapping
+from cellplug.objects import InstanceMapping
+
+_instance = models.instance_mapping
+_cell = models.cell_mapping
+
+BATCH = 500
+"""How many instances one statement names."""
+
+_ATTEMPTS = 5
+"""How often a mapping may vanish between a lost race and the look after it."""
+
+_WIDTH = len(cells.COLUMNS)
+
+_SELECT = sa.select(
+    # The cell's columns come first: cells.from_row takes the row as it is.
+    *cells.COLUMNS,
+    _instance.c.instance_uuid,
+    _instance.c.cell_uuid,
+    _instance.c.project_id,
+    _instance.c.user_id,
+    _instance.c.generation,
+    _instance.c.created_at,
+    _instance.c.updated_at,
+).select_from(
+    _instance.outerjoin(_cell, _instance.c.cell_uuid == _cell.c.uuid)
+)
+_ONE = _SELECT.where(_instance.c.instance_uuid == sa.bindparam('instance'))
+_MANY = _SELECT.where(
+    _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
+)
+_LIST = _SELECT.order_by(_instance.c.instance_uuid)
+_COUNT = sa.select(sa.func.count()).where(
+    _instance.c.cell_uuid == sa.bindparam('cell')
+)
+_INSERT = sa.insert(_instance).values(generation=tables.clock())
+_DELETE = sa.delete(_instance).where(
+    _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
+)
+_MOVE = (
+    sa.update(_instance)
+    .where(
+        _instance.c.instance_uuid == sa.bindparam('instance'),
+        _instance.c.generation == sa.bindparam('expected'),
+    )
+    .values(
+        cell_uuid=sa.bindparam('cell'),
+        generation=tables.next_generation(_instance.c.generation),
+    )
+)
+
+
+def get(session: tables.Handle, instance_uuid: str) -> InstanceMapping:
+    """Where an instance lives, with its cell: one query.
+
+    :raises InstanceMappingNotFound: if it is not mapped.
+    """
+    row = session.execute(_ONE, {'instance': instance_uuid}).first()
+    if row is None:
+        raise exception.InstanceMappingNotFound(instance_uuid)
+    return _from_row(row, {})
+
+
+def get_many(
+    session: tables.Handle, uuids: Iterable[str]
+) -> dict[str, InstanceMapping]:
+    """Where these instances live; those that are not mapped are left out.
+
+    One query per :data:`BATCH` instances.
+    """
+    seen: dict[str, CellMapping] = {}
+    found = {}
+    for batch in _batches(uuids):
+        for row in session.execute(_MANY, {'instances': batch}):
+            mapping = _from_row(row, seen)
+            found[mapping.instance_uuid] = mapping
+    return found
+
+
+def list_(
+    session: tables.Handle,
+    *,
+    project_id: str | None = None,
+    cell_uuid: str | None = None,
+    limit: int | None = None,
+    marker: str | None = None,
+) -> list[InstanceMapping]:
+    """Mappings in the order of their instances' uuids.
+
+    :param marker: an instance's uuid: the list begins behind it, whether it
+        is (still) mapped or not.
+    :param limit: at most so many; None: all.
+    """
+    statement = _LIST
+    if project_id is not None:
+        statement = statement.where(_instance.c.project_id == project_id)
+    if cell_uuid is not None:
+        statement = statement.where(_instance.c.cell_uuid == cell_uuid)
+    if marker is not None:
+        statement = statement.where(_instance.c.instance_uuid > marker)
+    if limit is not None:
+        statement = statement.limit(limit)
+    seen: dict[str, CellMapping] = {}
+    return [_from_row(row, seen) for row in session.execute(statement)]
+
+
+def count(session: tables.Handle, cell_uuid: str) -> int:
+    """How many instances are mapped to a cell."""
+    return session.execute(_COUNT, {'cell': cell_uuid}).scalar_one()
+
+
+def map(  # noqa: A001 (the vocabulary's word)
+    session: tables.Handle,
+    instance_uuid: str,
+    cell_uuid: str,
+    project_id: str,
+    user_id: str | None = None,
+) -> InstanceMapping:
+    """Map an instance to a cell.
+
+    An instance that is mapped to this cell already stays as it is. Of
+    several transactions that map one instance at once, one wins; the others
+    wait for it. The cell's row stays locked (shared) until the transaction
+    ends.
+
+    :raises CellMappingNotFound: if there is no such cell (any more).
+    :raises InstanceAlreadyMapped: if the instance is in another cell.
+    """
+    wanted = InstanceMapping(
+        instance_uuid=instance_uuid,
+        cell_uuid=cell_uuid,
+        project_id=project_id,
+        user_id=user_id,
+    )
+    cells.lock(session, cell_uuid)
+    return _insert(session, [wanted])[instance_uuid]
+
+
+def map_many(
+    session: tables.Handle, mappings: Iterable[InstanceMapping]
+) -> list[InstanceMapping]:
+    """Map many instances: all of them, or none if it raises.
+
+    Each as :func:`map` does it.
+
+    :param mappings: of each, ``instance_uuid``, ``cell_uuid``,
+        ``project_id`` and ``user_id`` are looked at.
+    :returns: the mappings as they are now, in the order of ``mappings``.
+    :raises CellMappingNotFound: if one of the cells does not exist.
+    :raises InstanceAlreadyMapped: names the first instance in the way.
+    """
+    asked = list(mappings)
+    wanted: dict[str, InstanceMapping] = {}
+    for mapping in asked:
+        first = wanted.setdefault(mapping.instance_uuid, mapping)
+        _refuse_other_cell(first, mapping.cell_uuid)
+    done: dict[str, InstanceMapping] = {}
+    with tables.savepoint(session):
+        for cell_uuid in sorted({one.cell_uuid for one in asked}):
+            cells.lock(session, cell_uuid)
+        for batch in _batches(wanted):
+            done.update(_insert(session, [wanted[uuid] for uuid in batch]))
+    return [done[mapping.instance_uuid] for mapping in asked]
+
+
+def unmap(session: tables.Handle, uuids: Iterable[str]) -> int:
+    """Delete the mappings of these instances; how many there were."""
+    return sum(
+        session.execute(_DELETE, {'instances': batch}).rowcount  # type: ignore[attr-defined]
+        for batch in _batches(uuids)
+    )
+
+
+def move(
+    session: tables.Handle,
+    instance_uuid: str,
+    cell_uuid: str,
+    expected_generation: int,
+) -> InstanceMapping:
+    """Point an instance's mapping at another cell: compare and set.
+
+    :param expected_generation: of the mapping as the caller knows it.
+    :raises CellMappingNotFound: if there is no such cell (any more).
+    :raises InstanceMappingNotFound: if the instance is not mapped.
+    :raises StaleRoute: if the mapping has changed since; it stays as it is.
+    """
+    cells.lock(session, cell_uuid)
+    result = session.execute(
+        _MOVE,
+        {
+            'instance': instance_uuid,
+            'cell': cell_uuid,
+            'expected': expected_generation,
+        },
+    )
+    now = get(session, instance_uuid)
+    if not result.rowcount:  # type: ignore[attr-defined]
+        raise exception.StaleRoute(
+            instance_uuid, expected_generation, now.generation
+        )
+    return now
+
+
+def _from_row(row: Any, seen: dict[str, CellMapping]) -> InstanceMapping:
+    """The mapping in a row of ``_SELECT``; equal cells become one object."""
+    uuid = row[0]
+    cell = seen.get(uuid)
+    if cell is None and uuid is not None:
+        cell = seen[uuid] = cells.from_row(row)
+    return InstanceMapping(
+        instance_uuid=row[_WIDTH],
+        cell_uuid=row[_WIDTH + 1],
+        project_id=row[_WIDTH + 2],
+        user_id=row[_WIDTH + 3],
+        generation=row[_WIDTH + 4],
+        cell=cell,
+        created_at=row[_WIDTH + 5],
+        updated_at=row[_WIDTH + 6],
+    )
+
+
+def _batches(uuids: Iterable[str]) -> Iterator[list[str]]:
+    """The uuids, each once, sorted: the order in which rows are locked."""
+    rest = iter(sorted(set(uuids)))
+    while batch := list(itertools.islice(rest, BATCH)):
+        yield batch
+
+
+def _insert(
+    session: tables.Handle, wanted: Sequence[InstanceMapping]
+) -> dict[str, InstanceMapping]:
+    """Insert what is not there; the cells are locked.
+
+    Of a lost race the winner's row is seen at the next look. It may be
+    deleted right after, so there are several.
+    """
+    attempt = 0
+    found: dict[str, InstanceMapping] = {}
+    missing = list(wanted)
+    while missing:
+        attempt += 1
+        try:
+            with tables.savepoint(session):
+                session.execute(_INSERT, [_row(one) for one in missing])
+        except tables.DUPLICATE:
+            if attempt == _ATTEMPTS:
+                raise
+        found = get_many(session, [one.instance_uuid for one in wanted])
+        for one in wanted:
+            if one.instance_uuid in found:
+                _refuse_other_cell(found[one.instance_uuid], one.cell_uuid)
+        missing = [one for one in wanted if one.instance_uuid not in found]
+    return found
+
+
+def _row(mapping: InstanceMapping) -> dict[str, Any]:
+    return {
+        'instance_uuid': mapping.instance_uuid,
+        'cell_uuid': mapping.cell_uuid,
+        'project_id': mapping.project_id,
+        'user_id': mapping.user_id,
+    }
+
+
+def _refuse_other_cell(mapping: InstanceMapping, cell_uuid: str) -> None:
+    if mapping.cell_uuid != cell_uuid:
+        raise exception.InstanceAlreadyMapped(
+            mapping.instance_uuid, mapping.cell_uuid, cell_uuid
+        )

@@ -1,0 +1,1 @@
+"""What cellplug keeps in a cell's database, beside the service's tables."""

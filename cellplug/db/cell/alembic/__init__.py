@@ -1,0 +1,1 @@
+"""Migrations of cellplug's tables; run by cellplug.db.schema."""
