@@ -12,7 +12,6 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 _TIMEOUT = 30
@@ -91,7 +90,7 @@ def _drop_mysql(url: str, name: str) -> None:
 
 
 def _mysql(url: str, statement: str, *values: str) -> list[tuple[Any, ...]]:
-    import pymysql  # start-up cost: the classes load without a driver
+    import pymysql  # noqa: PLC0415 - load without a driver
 
     with (
         contextlib.closing(
@@ -116,7 +115,7 @@ def _mysql(url: str, statement: str, *values: str) -> list[tuple[Any, ...]]:
 
 
 def _postgresql(url: str, statement: str) -> None:
-    import psycopg  # start-up cost: the classes load without a driver
+    import psycopg  # noqa: PLC0415 - load without a driver
 
     parts = urllib.parse.urlsplit(url)
     with psycopg.connect(
@@ -183,13 +182,6 @@ class BrokerAdmin:
         """Delete a vhost and close its connections; absent is no error."""
         with contextlib.suppress(FileNotFoundError):
             self._ask('DELETE', f'vhosts/{_safe(name)}')
-
-    def connections(self, name: str) -> int:
-        """How many connections a vhost has."""
-        return len(list(self._connections(name)))
-
-    def _connections(self, name: str) -> Iterator[Any]:
-        yield from self._ask('GET', f'vhosts/{_safe(name)}/connections') or ()
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(

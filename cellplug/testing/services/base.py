@@ -247,12 +247,13 @@ class Service(abc.ABC):
                 )
             time.sleep(_POLL)
 
-    def _run(self, command: Sequence[str]) -> None:
-        """Run one of the server's helper programs to its end."""
+    def _run(self, command: Sequence[str]) -> str:
+        """Run one of the server's own programs; returns what it prints."""
+        place = self._own()
         try:
-            self._own().run(command, self._environment(), self.start_timeout)
+            return place.run(command, self._environment(), self.start_timeout)
         except (OSError, subprocess.SubprocessError) as exc:
-            raise self._error(f'could not be prepared: {exc}') from exc
+            raise self._error(f'has a failing tool: {exc}') from exc
 
     def _reap(self) -> None:
         if self._server is not None:

@@ -101,7 +101,7 @@ class PostgreSQL(base.Service):
     def _answers(self) -> bool:
         if not Path(self.directory, f'.s.PGSQL.{self.port}').exists():
             return False
-        import psycopg  # start-up cost
+        import psycopg  # noqa: PLC0415 - load without a driver
 
         try:
             psycopg.connect(

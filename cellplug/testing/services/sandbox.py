@@ -54,22 +54,25 @@ class Sandbox:
         command: Sequence[str],
         environment: Mapping[str, str],
         timeout: float,
-    ) -> None:
+    ) -> str:
         """Run a helper program to its end.
 
         :param timeout: in seconds.
+        :returns: what it wrote to standard output.
         :raises OSError: it could not be executed.
         :raises subprocess.SubprocessError: it failed or took too long.
         """
         with self._log.open('ab') as log:
-            subprocess.run(
+            done = subprocess.run(
                 command,
-                stdout=log,
+                stdout=subprocess.PIPE,
                 stderr=log,
                 timeout=timeout,
                 check=True,
                 **self._options(environment),
             )
+        output: str = done.stdout.decode(errors='replace')
+        return output
 
     def spawn(
         self,

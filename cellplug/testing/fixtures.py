@@ -1,0 +1,147 @@
+"""A fresh database or message queue for each test.
+
+The server is the one that the environment names (``CELLPLUG_TEST_MARIADB``
+and so on), else one that is started once per process. If there is none to be
+had, the test is skipped with the reason, or fails if
+``CELLPLUG_REQUIRE_SERVICES=1``. A server that is there and does not start
+fails the test in either case.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import unittest
+from typing import Generic
+from typing import Literal
+from typing import TypeVar
+
+import fixtures
+
+from cellplug.testing import services
+from cellplug.testing.services import admin
+
+Backend = Literal['sqlite', 'mariadb', 'postgresql']
+
+ServiceT = TypeVar('ServiceT', bound=services.Service)
+
+
+def services_required() -> bool:
+    """Whether a missing server is a failure, not a reason to skip."""
+    return os.environ.get('CELLPLUG_REQUIRE_SERVICES', '0') not in ('', '0')
+
+
+def _unique(prefix: str) -> str:
+    return f'{prefix}_{secrets.token_hex(6)}'
+
+
+def _shared_url(kind: type[services.Service]) -> str:
+    try:
+        return services.shared_url(kind)
+    except services.ServiceUnavailable as exc:
+        if services_required():
+            raise
+        raise unittest.SkipTest(str(exc)) from exc
+
+
+class DatabaseFixture(fixtures.Fixture):
+    """An empty database with a name that nothing else has.
+
+    It is dropped in the end, whatever is still connected to it.
+
+    :param backend: ``sqlite`` (a file), ``mariadb`` or ``postgresql``.
+    :ivar url: its connection URL, set while the fixture is in use.
+    """
+
+    def __init__(self, backend: Backend = 'sqlite') -> None:
+        super().__init__()
+        if backend not in ('sqlite', 'mariadb', 'postgresql'):
+            raise ValueError(f'no backend is called {backend!r}')
+        self.backend = backend
+        self.url = ''
+        self._server_url = ''
+
+    def setUp(self) -> None:
+        """Find the server first: fixtures would wrap a skip."""
+        if self.backend == 'mariadb':
+            self._server_url = _shared_url(services.MariaDB)
+        elif self.backend == 'postgresql':
+            self._server_url = _shared_url(services.PostgreSQL)
+        super().setUp()
+
+    def _setUp(self) -> None:
+        if self.backend == 'sqlite':
+            folder = self.useFixture(fixtures.TempDir()).path
+            self.url = f'sqlite:///{folder}/{_unique("cellplug")}.db'
+            return
+        name = _unique('cellplug')
+        self.addCleanup(admin.drop_database, self._server_url, name)
+        self.url = admin.create_database(self._server_url, name)
+
+
+class QueueFixture(fixtures.Fixture):
+    """An empty RabbitMQ vhost with a name that nothing else has.
+
+    It is deleted in the end, which closes what is still connected to it.
+
+    :ivar url: its transport URL, set while the fixture is in use.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.url = ''
+        self._server_url = ''
+
+    def setUp(self) -> None:
+        """Find the server first: fixtures would wrap a skip."""
+        self._server_url = _shared_url(services.RabbitMQ)
+        super().setUp()
+
+    def _setUp(self) -> None:
+        name = _unique('cellplug')
+        broker = admin.BrokerAdmin(self._server_url)
+        self.addCleanup(broker.delete_vhost, name)
+        self.url = broker.create_vhost(name)
+
+
+class MemcachedFixture(fixtures.Fixture):
+    """A memcached that other tests use at the same time.
+
+    :ivar address: ``host:port``, set while the fixture is in use.
+    :ivar prefix: what no other test's keys begin with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.address = ''
+        self.prefix = ''
+
+    def setUp(self) -> None:
+        """Find the server first: fixtures would wrap a skip."""
+        url = _shared_url(services.Memcached)
+        self.address = url.removeprefix('memcached://').rstrip('/')
+        self.prefix = _unique('cellplug')
+        super().setUp()
+
+
+class ServiceFixture(fixtures.Fixture, Generic[ServiceT]):
+    """A server of the test's own, to be killed, frozen or restarted.
+
+    :param kind: e.g. :class:`cellplug.testing.services.MariaDB`.
+    :ivar service: the running server.
+    """
+
+    def __init__(self, kind: type[ServiceT]) -> None:
+        super().__init__()
+        self.service: ServiceT = kind()
+
+    def setUp(self) -> None:
+        """Ask first whether there can be one: fixtures would wrap a skip."""
+        reason = self.service.why_unavailable()
+        if reason and not services_required():
+            raise unittest.SkipTest(f'{self.service.title}: {reason}')
+        super().setUp()
+
+    def _setUp(self) -> None:
+        self.addCleanup(self.service.stop)
+        self.service.start()
