@@ -54,7 +54,7 @@ class Schema:
 
     def version(self, bind: sa.Engine | sa.Connection) -> str | None:
         """The revision a database is at; None if it has no such schema."""
-        import sqlalchemy as sa
+        import sqlalchemy as sa  # noqa: PLC0415
 
         with _connected(bind) as connection:
             if not sa.inspect(connection).has_table(self.version_table):
@@ -87,7 +87,7 @@ class Schema:
             release does not know, or has a foreign table in the way.
         :raises InvalidInput: for an unknown ``revision``.
         """
-        from cellplug.db import schema_lock
+        from cellplug.db import schema_lock  # noqa: PLC0415
 
         with _connected(bind, free=True) as connection:
             if revision == 'head' and self._is_synced(connection):
@@ -101,8 +101,8 @@ class Schema:
             return self.is_current(connection)
 
     def _upgrade(self, connection: sa.Connection, revision: str) -> None:
-        from alembic import command
-        from alembic.util import CommandError
+        from alembic import command  # noqa: PLC0415
+        from alembic.util import CommandError  # noqa: PLC0415
 
         try:
             command.upgrade(self._config(connection), revision)
@@ -110,7 +110,7 @@ class Schema:
             raise self._explain(connection, revision) from exc
 
     def _config(self, connection: sa.Connection | None = None) -> Any:
-        from alembic import config as alembic_config
+        from alembic import config as alembic_config  # noqa: PLC0415
 
         package = importlib.import_module(f'{self.package}.alembic')
         config = alembic_config.Config(
@@ -127,7 +127,7 @@ class Schema:
     def _explain(
         self, connection: sa.Connection, revision: str
     ) -> exception.CellplugError:
-        from alembic.script import ScriptDirectory
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
         scripts = ScriptDirectory.from_config(self._config())
         known = {script.revision for script in scripts.walk_revisions()}
@@ -159,7 +159,7 @@ def _connected(
     bind: sa.Engine | sa.Connection, *, free: bool = False
 ) -> Iterator[sa.Connection]:
     """A connection of an engine, or the one that was passed."""
-    import sqlalchemy as sa
+    import sqlalchemy as sa  # noqa: PLC0415
 
     if isinstance(bind, sa.Engine):
         with bind.connect() as connection:

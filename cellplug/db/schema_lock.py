@@ -105,16 +105,15 @@ def _postgresql(
 ) -> Iterator[None]:
     """An advisory lock that ends with the transaction; its own per database.
 
-    READ COMMITTED, whatever the engine's default: what another process
-    committed while this one waited has to be seen.
+    READ COMMITTED, whatever the engine's default (autocommit would lose the
+    lock): what another process committed while this one waited has to be
+    seen.
     """
     digest = hashlib.sha256(f'cellplug:{name}'.encode()).digest()
     key = {'key': int.from_bytes(digest[:8], 'big', signed=True)}
     get = sa.text('SELECT pg_try_advisory_xact_lock(:key)')
+    connection.execution_options(isolation_level='READ COMMITTED')
     with connection.begin():
-        connection.execute(
-            sa.text('SET TRANSACTION ISOLATION LEVEL READ COMMITTED')
-        )
         _wait(lambda: bool(connection.scalar(get, key)), name, deadline)
         yield
 

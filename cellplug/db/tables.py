@@ -187,6 +187,13 @@ def next_generation(column: sa.Column[int]) -> sa.ColumnElement[int]:
     return sa.case((column >= clock(), column + 1), else_=clock())
 
 
+def connection(session: Handle) -> sa.Connection:
+    """The connection that a session, or a connection, works on."""
+    if isinstance(session, sa.Connection):
+        return session
+    return session.connection()
+
+
 @contextlib.contextmanager
 def savepoint(session: Handle) -> Iterator[None]:
     """Undo what the block did, and that alone, if it raises.

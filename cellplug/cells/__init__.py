@@ -1,0 +1,1 @@
+"""The composition root: router, collections, and what ties them together."""

@@ -1,0 +1,187 @@
+"""Building a router's parts, in the order in which they need each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from oslo_config import cfg
+
+from cellplug import context as cellplug_context
+from cellplug import db
+from cellplug import loader as cellplug_loader
+from cellplug.cells import collection
+from cellplug.cells import host as cells_host
+from cellplug.cells import instances
+from cellplug.cells import janitor as cells_janitor
+from cellplug.cells import schemas
+from cellplug.db import engines as db_engines
+from cellplug.db import opening
+from cellplug.db import registry as db_registry
+from cellplug.db import settings as db_settings
+from cellplug.objects import urls
+from cellplug.rpc import queues
+from cellplug.rpc import settings as rpc_settings
+
+_SWEEP_EVERY = 15.0
+"""Seconds between looks for idle connections; well below idle_timeout."""
+
+
+@dataclasses.dataclass(slots=True)
+class Parts:
+    """What a router owns."""
+
+    conf: cfg.ConfigOpts
+    context_class: type[cellplug_context.RequestContext]
+    database: db.Database
+    binding: opening.Binding
+    registry: db_registry.EngineRegistry
+    loader: cellplug_loader.Loader
+    host: cells_host.Host
+    resolver: Any
+    transport_cache: Any
+    injected: list[Any]
+    own_queue: queues.OwnQueue
+    rpc_settings: rpc_settings.RPCSettings
+    janitor: cells_janitor.Janitor
+    cells: collection.CellCollection
+    instances: instances.InstanceCollection
+
+    def close(self) -> None:
+        """End all, what was built last first."""
+        self.database.unbind(self.binding)
+        self.janitor.stop()
+        try:
+            for driver in self.injected:
+                driver.close()
+            self.loader.close()
+        finally:
+            self.registry.close()
+
+
+def build(
+    conf: cfg.ConfigOpts,
+    database: db.Database,
+    *,
+    context_class: type[cellplug_context.RequestContext],
+    resolver: Any,
+    transport_cache: Any,
+    allowed_remote_exmods: tuple[str, ...],
+    clock: Callable[[], float],
+) -> Parts:
+    """The parts of one router; see CellRouter.from_conf."""
+    messaging = rpc_settings.RPCSettings.from_group(
+        conf.rpc, allowed_remote_exmods
+    )
+    cell_settings = db_settings.EngineSettings.from_group(conf.cell_database)
+    # 1. The host, which the drivers are built with, and the loader.
+    host = cells_host.Host(conf, database, messaging, clock)
+    loader = cellplug_loader.Loader(conf, host)
+    host.load = loader.load
+    injected = [d for d in (resolver, transport_cache) if d is not None]
+    try:
+        # 2. Transports, since each cell's entry holds a handle on one.
+        if transport_cache is None:
+            transport_cache = loader.load(
+                'transport_cache', conf.transport_cache.driver
+            )
+        # 3. Engines; from here on the Database works.
+        registry = db_registry.EngineRegistry(
+            _fixed(conf, cell_settings),
+            cell_settings,
+            queues.Admission(transport_cache),
+        )
+        # 4. The resolver, which may read the API database.
+        if resolver is None:
+            resolver = loader.load('resolver', conf.resolver.driver)
+    except BaseException:
+        loader.close()
+        raise
+    janitor = cells_janitor.Janitor(_SWEEP_EVERY, registry.drop_idle)
+    binding = opening.Binding(registry, (opening.LEASE, Wake(janitor)))
+    parts = Parts(
+        conf=conf,
+        context_class=context_class,
+        database=database,
+        binding=binding,
+        registry=registry,
+        loader=loader,
+        host=host,
+        resolver=resolver,
+        transport_cache=transport_cache,
+        injected=injected,
+        own_queue=queues.OwnQueue(transport_cache, _own_url(conf)),
+        rpc_settings=messaging,
+        janitor=janitor,
+        cells=collection.CellCollection(
+            database,
+            registry,
+            resolver,
+            schemas.Claims(database, cell_settings),
+            clock,
+        ),
+        instances=instances.InstanceCollection(database, resolver),
+    )
+    # 5. Last, when nothing can fail any more.
+    try:
+        database.bind(binding)
+    except BaseException:
+        loader.close()
+        raise
+    return parts
+
+
+class Wake:
+    """The hook that keeps the janitor alive in each process that works."""
+
+    def __init__(self, janitor: cells_janitor.Janitor) -> None:
+        self._janitor = janitor
+
+    def before(self, frame: Any) -> None:
+        """A transaction opens: there will be something to tidy up."""
+        self._janitor.wake()
+
+    def after(self, frame: Any, error: BaseException | None) -> None:
+        """Nothing."""
+
+
+def _fixed(
+    conf: cfg.ConfigOpts, cell_settings: db_settings.EngineSettings
+) -> dict[str | None, tuple[db_engines.Source, db_settings.EngineSettings]]:
+    """The databases that are configured, not mapped."""
+    fixed: dict[
+        str | None, tuple[db_engines.Source, db_settings.EngineSettings]
+    ] = {}
+    api = conf.api_database
+    if api.connection:
+        fixed[db_registry.API_DATABASE] = (
+            _source('API database', '[api_database]', api),
+            db_settings.EngineSettings.from_group(api),
+        )
+    if conf.database.connection:
+        fixed[None] = (
+            _source('own database, [database]', '[database]', conf.database),
+            cell_settings,
+        )
+    return fixed
+
+
+def _source(label: str, group: str, options: Any) -> db_engines.Source:
+    urls.check_database(f'{group} connection', options.connection)
+    slave = options.slave_connection or None
+    if slave:
+        urls.check_database(f'{group} slave_connection', slave)
+    return db_engines.Source(
+        db_engines.Label(label), options.connection, slave
+    )
+
+
+def _own_url(conf: cfg.ConfigOpts) -> Callable[[], str]:
+    def find() -> str:
+        # Imported with the first message: oslo.messaging is slow to import.
+        from cellplug.rpc import messaging  # noqa: PLC0415
+
+        return messaging.own_url(conf)
+
+    return find

@@ -1,0 +1,276 @@
+"""``router.cells``: the cells of the deployment."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any
+from typing import Literal
+
+from cellplug import db
+from cellplug import exception
+from cellplug.cells import internal
+from cellplug.cells import schemas
+from cellplug.db import registry as db_registry
+from cellplug.objects import identifiers
+from cellplug.objects import mappings
+from cellplug.objects import urls
+
+
+class _Unset(enum.Enum):
+    UNSET = 'unset'
+
+
+UNSET = _Unset.UNSET
+"""The value of an argument that was not passed."""
+
+Maybe = str | Literal[_Unset.UNSET]
+Cell = mappings.CellMapping | str
+
+
+class CellCollection:
+    """Creates, finds, changes and deletes cells.
+
+    Writes go to the API database; where there is none they raise
+    NotSupported. A cell is named by its CellMapping, uuid or name, the
+    latter two matched exactly. No method contacts a message queue.
+    """
+
+    def __init__(
+        self,
+        database: db.Database,
+        registry: db_registry.EngineRegistry,
+        resolver: Any,
+        claims: schemas.Claims,
+        clock: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._registry = registry
+        self._resolver = resolver
+        self._claims = claims
+        self._clock = clock
+
+    def get(self, cell: Cell) -> mappings.CellMapping:
+        """The cell as it is now.
+
+        :raises CellMappingNotFound: if there is none.
+        """
+        found: mappings.CellMapping = self._resolver.get_cell(named(cell))
+        return found
+
+    def list(self) -> list[mappings.CellMapping]:
+        """All cells, cell0 included, in the order they were created."""
+        found: list[mappings.CellMapping] = self._resolver.list_cells()
+        return found
+
+    def create(
+        self,
+        *,
+        name: str,
+        database_connection: str,
+        transport_url: str,
+        slave_connection: str | None = None,
+        uuid: str | None = None,
+        state: str = 'enabled',
+    ) -> mappings.CellMapping:
+        """Make a cell, and claim its database for it.
+
+        cellplug's tables are made in the database where they are missing.
+        A call that crashed anywhere may be repeated.
+
+        :param uuid: the cell's; a random one by default.
+        :param transport_url: ``none:///`` for a cell without a queue.
+        :raises InvalidInput: for a name, URL, uuid or state that cannot be.
+        :raises CellMappingExists: if another cell has the name, the uuid,
+            the database or the queue.
+        :raises CellIdentityMismatch: if another cell has claimed the
+            database.
+        :raises CellUnavailable: if the database cannot be reached.
+        """
+        values = _checked(
+            {
+                'name': name,
+                'database_connection': database_connection,
+                'slave_connection': slave_connection,
+                'transport_url': transport_url,
+                'state': state,
+            }
+        )
+        cell_uuid = (
+            identifiers.new_uuid()
+            if uuid is None
+            else identifiers.canonical_uuid('uuid', uuid)
+        )
+        values['uuid'] = cell_uuid
+        _check_cell0(cell_uuid, transport_url)
+        self._check_unique(values, '')
+        try:
+            with self._claims.claiming(cell_uuid, name, database_connection):
+                made = self._insert(values)
+        except exception.CellIdentityMismatch as exc:
+            self._undo(cell_uuid)
+            raise exception.CellIdentityMismatch(
+                cell_uuid,
+                exc.found,
+                f'if it should be that cell, create it with uuid {exc.found}',
+            ) from exc
+        self._changed(made)
+        return made
+
+    def _insert(self, values: dict[str, Any]) -> mappings.CellMapping:
+        with self._writing() as session:
+            return db.cell_queries.create(session, values)
+
+    def _undo(self, cell_uuid: str) -> None:
+        """Another cell won the database: this one's row must not stay."""
+        with self._writing() as session:
+            try:
+                db.cell_queries.delete(session, cell_uuid)
+            except exception.CellMappingNotFound:
+                return
+
+    def _check_unique(self, values: dict[str, Any], own: str) -> None:
+        context = internal.InternalContext()
+        with self._database.api.reader.primary.using(context) as session:
+            db.cell_queries.check_unique(session, values, own)
+
+    def update(
+        self,
+        cell: Cell,
+        *,
+        name: Maybe = UNSET,
+        database_connection: Maybe = UNSET,
+        slave_connection: str | Literal[_Unset.UNSET] | None = UNSET,
+        transport_url: Maybe = UNSET,
+        state: Maybe = UNSET,
+    ) -> mappings.CellMapping:
+        """Change what is passed, and nothing else.
+
+        A database that is new to the cell is claimed for it, as in
+        :meth:`create`. Running processes follow when they next look the cell
+        up, this one at once.
+
+        :param slave_connection: None removes the replica.
+        :raises InvalidInput: as :meth:`create`, and if nothing is passed.
+        :raises CellMappingNotFound: if there is no such cell.
+        """
+        passed = {
+            'name': name,
+            'database_connection': database_connection,
+            'slave_connection': slave_connection,
+            'transport_url': transport_url,
+            'state': state,
+        }
+        values: dict[str, Any]
+        values = {k: v for k, v in passed.items() if v is not UNSET}
+        if not values:
+            raise exception.InvalidInput('update', 'nothing to change')
+        values = _checked(values)
+        known = self._current(cell)
+        if 'transport_url' in values:
+            _check_cell0(known.uuid, values['transport_url'])
+        self._check_unique(values, known.uuid)
+        if self._needs_claim(known, values):
+            with self._claims.claiming(
+                known.uuid,
+                values.get('name', known.name),
+                values['database_connection'],
+            ):
+                changed = self._update(known.uuid, values)
+        else:
+            changed = self._update(known.uuid, values)
+        self._changed(changed)
+        return changed
+
+    def _needs_claim(
+        self, known: mappings.CellMapping, values: dict[str, Any]
+    ) -> bool:
+        url = values.get('database_connection')
+        return url is not None and urls.database_digest(
+            url
+        ) != urls.database_digest(known.database_connection)
+
+    def _update(
+        self, cell_uuid: str, values: dict[str, Any]
+    ) -> mappings.CellMapping:
+        with self._writing() as session:
+            return db.cell_queries.update(session, cell_uuid, values)
+
+    def delete(self, cell: Cell) -> None:
+        """Delete a cell to which no instance is mapped.
+
+        Its database stays as it is, claimed by the cell's uuid.
+
+        :raises CellInUse: while instance mappings name the cell.
+        :raises CellMappingNotFound: if there is no such cell.
+        """
+        known = self._current(cell)
+        with self._writing() as session:
+            db.cell_queries.delete(session, known.uuid)
+        self._registry.bury(
+            known.uuid, max(known.generation, int(self._clock() * 1_000_000))
+        )
+        self._resolver.forget_cell(known.uuid)
+
+    def claim(self, cell: Cell) -> None:
+        """Claim the cell's database for it, if no other cell has.
+
+        For databases from before; makes cellplug's tables too.
+
+        :raises CellIdentityMismatch: if it belongs to another cell.
+        """
+        known = self._current(cell)
+        self._claims.force(known.uuid, known.name, known.database_connection)
+
+    def _current(self, cell: Cell) -> mappings.CellMapping:
+        context = internal.InternalContext()
+        with self._database.api.reader.primary.using(context) as session:
+            return db.cell_queries.get(session, named(cell))
+
+    def _writing(self) -> Any:
+        return self._database.api.writer.using(internal.InternalContext())
+
+    def _changed(self, mapping: mappings.CellMapping) -> None:
+        self._resolver.forget_cell(mapping.uuid)
+        self._registry.attach(mapping)
+
+
+def named(cell: Cell) -> str:
+    """The canonical uuid, or the name, by which a cell is looked up.
+
+    :raises InvalidInput: for anything else.
+    """
+    if isinstance(cell, mappings.CellMapping):
+        return cell.uuid
+    if not cell or not isinstance(cell, str):
+        raise exception.InvalidInput(
+            'cell', f'{cell!r} is no CellMapping, uuid or name'
+        )
+    if identifiers.is_uuid_like(cell):
+        return identifiers.canonical_uuid('cell', cell)
+    return cell
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, each of them one that a cell may have."""
+    checked = dict(values)
+    if 'name' in values:
+        identifiers.check_cell_name(values['name'])
+    if 'database_connection' in values:
+        urls.check_database(
+            'database_connection', values['database_connection']
+        )
+    if values.get('slave_connection') is not None:
+        urls.check_database('slave_connection', values['slave_connection'])
+    if 'transport_url' in values:
+        urls.check_transport('transport_url', values['transport_url'])
+    if 'state' in values:
+        checked['state'] = mappings.check_state(values['state'])
+    return checked
+
+
+def _check_cell0(cell_uuid: str, transport_url: str) -> None:
+    if cell_uuid == identifiers.CELL0_UUID and urls.has_queue(transport_url):
+        raise exception.InvalidInput(
+            'transport_url', 'cell0 has no message queue; pass none:///'
+        )

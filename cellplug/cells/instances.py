@@ -1,0 +1,250 @@
+"""``router.instances``: which instance lives in which cell."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+from cellplug import context as cellplug_context
+from cellplug import db
+from cellplug import exception
+from cellplug.cells import collection
+from cellplug.objects import identifiers
+from cellplug.objects import mappings
+
+Context = cellplug_context.RequestContext
+Cell = collection.Cell
+
+
+class InstanceCollection:
+    """Maps instances to cells, and finds them again.
+
+    Everything works on the API database in a transaction of its own, or
+    joins the API transaction that the request has open; then other processes
+    see it when that one commits. Where there is no API database, writing
+    raises NotSupported.
+    """
+
+    def __init__(self, database: db.Database, resolver: Any) -> None:
+        self._database = database
+        self._resolver = resolver
+
+    def map(
+        self,
+        context: Context,
+        instance_uuid: str,
+        cell: Cell,
+        *,
+        project_id: str | None = None,
+        user_id: str | None = None,
+    ) -> mappings.InstanceMapping:
+        """Say in which cell an instance lives.
+
+        Mapping it to the same cell again changes nothing.
+
+        :param project_id: the instance's project; the context's by default.
+        :param user_id: the instance's user; the context's by default.
+        :raises InstanceAlreadyMapped: if it is mapped to another cell.
+        :raises CellMappingNotFound: if there is no such cell.
+        :raises InvalidInput: for a uuid that is none, or without a project.
+        """
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        project = _project(project_id or context.project_id)
+        user = user_id or context.user_id
+        with self._database.api.writer.using(context) as session:
+            cell_uuid = self._cell_uuid(session, cell)
+            return db.instance_queries.map(
+                session, uuid, cell_uuid, project, user
+            )
+
+    def map_many(
+        self, context: Context, mappings: Mapping[str, Cell] | Iterable[Any]
+    ) -> builtins.list[mappings.InstanceMapping]:
+        """Map many instances in one transaction, all or none.
+
+        :param mappings: ``{instance_uuid: cell}``, or an iterable of
+            ``(instance_uuid, cell)``, of InstanceMapping, or of dictionaries
+            with ``instance_uuid``, ``cell`` and optionally ``project_id``
+            and ``user_id``; the context's project and user by default.
+        :returns: the mappings, as they are now, in the order given.
+        :raises InstanceAlreadyMapped: if one is mapped to another cell.
+        """
+        pairs: Iterable[Any] = (
+            mappings.items() if isinstance(mappings, Mapping) else mappings
+        )
+        with self._database.api.writer.using(context) as session:
+            known: dict[str, str] = {}
+            rows = [self._row(session, context, p, known) for p in pairs]
+            return db.instance_queries.map_many(session, rows)
+
+    def _row(
+        self, session: Any, context: Context, item: Any, known: dict[str, str]
+    ) -> mappings.InstanceMapping:
+        fields = _fields(item)
+        name = collection.named(fields['cell'])
+        if name not in known:
+            known[name] = self._cell_uuid(session, fields['cell'])
+        return mappings.InstanceMapping(
+            instance_uuid=identifiers.canonical_uuid(
+                'instance_uuid', fields['instance_uuid']
+            ),
+            cell_uuid=known[name],
+            project_id=_project(
+                fields.get('project_id') or context.project_id
+            ),
+            user_id=fields.get('user_id') or context.user_id,
+        )
+
+    def _cell_uuid(self, session: Any, cell: Cell) -> str:
+        """The uuid; the query that writes finds out whether it exists."""
+        name = collection.named(cell)
+        if identifiers.is_uuid_like(name):
+            return name
+        return db.cell_queries.get(session, name).uuid
+
+    def get(
+        self, context: Context, instance_uuid: str
+    ) -> mappings.InstanceMapping:
+        """The mapping of an instance, with its cell, as the source has it.
+
+        :raises InstanceMappingNotFound: if it is not mapped.
+        """
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        if not self._joins(context):
+            found: mappings.InstanceMapping = self._resolver.get_instance(uuid)
+            return found
+        with self._reading(context) as session:
+            return db.instance_queries.get(session, uuid)
+
+    def get_many(
+        self, context: Context, instance_uuids: Iterable[str]
+    ) -> dict[str, mappings.InstanceMapping]:
+        """The mappings of those instances that are mapped, by uuid."""
+        uuids = [
+            identifiers.canonical_uuid('instance_uuid', uuid)
+            for uuid in instance_uuids
+        ]
+        if not self._joins(context):
+            found: dict[str, mappings.InstanceMapping]
+            found = self._resolver.get_instances(uuids)
+            return found
+        with self._reading(context) as session:
+            return db.instance_queries.get_many(session, uuids)
+
+    def _joins(self, context: Context) -> bool:
+        """Whether the request has the API database open here.
+
+        Then what it wrote, and has not committed, must be seen.
+        """
+        return self._database.has_open_api_transaction(context)
+
+    def list(
+        self,
+        context: Context,
+        *,
+        project_id: str | None = None,
+        cell: Cell | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+    ) -> builtins.list[mappings.InstanceMapping]:
+        """Mappings in the order of their instance uuids.
+
+        :param limit: at most so many; 0 or more.
+        :param marker: an instance uuid; only those after it. It need not be
+            mapped any more.
+        """
+        if limit is not None and limit < 0:
+            raise exception.InvalidInput('limit', f'{limit} is negative')
+        if marker is not None:
+            marker = identifiers.canonical_uuid('marker', marker)
+        with self._reading(context) as session:
+            cell_uuid = None
+            if cell is not None:
+                name = collection.named(cell)
+                cell_uuid = db.cell_queries.get(session, name).uuid
+            return db.instance_queries.list_(
+                session,
+                project_id=project_id,
+                cell_uuid=cell_uuid,
+                limit=limit,
+                marker=marker,
+            )
+
+    def unmap(self, context: Context, uuids: str | Iterable[str]) -> int:
+        """Forget where instances live; how many of them were mapped.
+
+        For instances whose rows were purged: the mapping of a deleted
+        instance is still needed to list it.
+        """
+        wanted = [uuids] if isinstance(uuids, str) else uuids
+        checked = [
+            identifiers.canonical_uuid('instance_uuid', uuid)
+            for uuid in wanted
+        ]
+        with self._database.api.writer.using(context) as session:
+            count = db.instance_queries.unmap(session, checked)
+        for uuid in checked:
+            self._resolver.forget_instance(uuid)
+        return count
+
+    def move(
+        self,
+        context: Context,
+        instance_uuid: str,
+        cell: Cell,
+        *,
+        expected_generation: int,
+    ) -> mappings.InstanceMapping:
+        """Point the mapping at another cell: compare and set.
+
+        The mapping alone changes; the instance's rows are the service's.
+
+        :raises StaleRoute: unless the mapping has the expected generation.
+        :raises InstanceMappingNotFound: if the instance is not mapped.
+        """
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        with self._database.api.writer.using(context) as session:
+            cell_uuid = self._cell_uuid(session, cell)
+            moved = db.instance_queries.move(
+                session, uuid, cell_uuid, expected_generation
+            )
+        self._resolver.forget_instance(uuid, moved.generation)
+        return moved
+
+    def _reading(self, context: Context) -> Any:
+        return self._database.api.reader.primary.using(context)
+
+
+def _project(project_id: Any) -> str:
+    if not isinstance(project_id, str) or not project_id:
+        raise exception.InvalidInput(
+            'project_id',
+            'an instance mapping needs a project; the context has none',
+        )
+    return project_id
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    if isinstance(item, mappings.InstanceMapping):
+        return {
+            'instance_uuid': item.instance_uuid,
+            'cell': item.cell_uuid,
+            'project_id': item.project_id,
+            'user_id': item.user_id,
+        }
+    if isinstance(item, Mapping):
+        fields = dict(item)
+        fields.setdefault('cell', fields.get('cell_uuid'))
+        return {'instance_uuid': None, **fields}
+    try:
+        names = ('instance_uuid', 'cell', 'project_id', 'user_id')
+        fields = dict(zip(names, item, strict=False))
+    except TypeError:
+        fields = {}
+    if 'cell' not in fields:
+        raise exception.InvalidInput(
+            'mappings', f'{item!r} names no instance and cell'
+        )
+    return fields

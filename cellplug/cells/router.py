@@ -1,0 +1,317 @@
+"""The router: the one owner of all that lives long, wired by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from typing import Concatenate
+from typing import ParamSpec
+from typing import Self
+from typing import TypeVar
+
+from oslo_config import cfg
+
+from cellplug import context as cellplug_context
+from cellplug import db
+from cellplug import exception
+from cellplug import loader as cellplug_loader
+from cellplug import objects
+from cellplug.cells import building
+from cellplug.cells import collection
+from cellplug.cells import instances
+from cellplug.db import registry as db_registry
+from cellplug.objects import identifiers
+from cellplug.rpc import client as rpc_client
+
+Context = cellplug_context.RequestContext
+P = ParamSpec('P')
+R = TypeVar('R')
+
+_FROM_DICT_ERRORS = (TypeError, ValueError, KeyError, AttributeError)
+
+
+class CellRouter:
+    """Finds the cell of a request, and points the request at it.
+
+    Made by :meth:`from_conf`; it owns the drivers, engines, transports and
+    threads, and :meth:`close` ends them all. It is a context manager, safe
+    for any number of threads, and may be used in a child after a fork.
+
+    :ivar cells: the cells, see :class:`.collection.CellCollection`.
+    :ivar instances: the instance mappings, see
+        :class:`.instances.InstanceCollection`.
+    :ivar database: the Database that the router bound.
+    """
+
+    def __init__(self, parts: building.Parts) -> None:
+        self._parts = parts
+        self._registry: db_registry.EngineRegistry = parts.registry
+        self._resolver = parts.resolver
+        self._closed = False
+        self.database: db.Database = parts.database
+        self.cells: collection.CellCollection = parts.cells
+        self.instances: instances.InstanceCollection = parts.instances
+        parts.host.target_cell = self.target_cell
+
+    @classmethod
+    def from_conf(
+        cls,
+        conf: cfg.ConfigOpts,
+        *,
+        database: db.Database | None = None,
+        context_class: type[Context] = Context,
+        resolver: Any = None,
+        transport_cache: Any = None,
+        allowed_remote_exmods: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Load the drivers and wire everything; contacts nothing.
+
+        :param conf: parsed, with cellplug's options registered.
+        :param database: the service's Database; it is bound until the
+            router is closed. By default the router makes one.
+        :param context_class: what workers' contexts are made of.
+        :param resolver: a driver to use instead of the configured one; the
+            router closes it too. Likewise ``transport_cache``.
+        :param allowed_remote_exmods: modules whose exceptions a worker may
+            send back.
+        :param clock: seconds since the epoch.
+        :raises DriverError: if a driver cannot be loaded.
+        :raises DatabaseAlreadyBound: if the Database has an open router.
+        :raises InvalidURL: if a URL of the configuration cannot be used.
+        """
+        parts = building.build(
+            conf,
+            database if database is not None else db.Database(),
+            context_class=context_class,
+            resolver=resolver,
+            transport_cache=transport_cache,
+            allowed_remote_exmods=allowed_remote_exmods,
+            clock=clock,
+        )
+        return cls(parts)
+
+    @property
+    def drivers(self) -> cellplug_loader.Loader:
+        """The loader of this router's drivers."""
+        return self._parts.loader
+
+    # -- targeting ---------------------------------------------------------
+
+    def target_cell(
+        self, context: Context, cell: collection.Cell | None
+    ) -> AbstractContextManager[Any]:
+        """A block with a copy of the context that is aimed at the cell.
+
+        The context itself is not touched. A CellMapping is used as it is, or
+        the newest one this process has seen; a uuid or name is looked up.
+
+        :param cell: CellMapping, uuid or name; None aims at no cell.
+        :raises CellMappingNotFound: if there is no such cell.
+        """
+        if cell is None:
+            return _Block(_checked(context).untargeted())
+        entry = self._registry.attach(self._mapping(cell))
+        return _Block(_aimed(context, entry, None))
+
+    def target_instance(
+        self, context: Context, instance_uuid: str
+    ) -> AbstractContextManager[Any]:
+        """A block with a copy that is aimed at the instance's cell.
+
+        The copy carries its route: by which version of the instance's
+        mapping it was aimed.
+
+        :raises InstanceMappingNotFound: if the instance is not mapped.
+        """
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        found = self._resolver.get_instance(uuid)
+        if found.cell is None:
+            raise exception.CellMappingNotFound(found.cell_uuid)
+        entry = self._registry.attach(found.cell)
+        route = objects.Route(uuid, found.generation)
+        return _Block(_aimed(context, entry, route))
+
+    def set_target_cell(
+        self, context: Context, cell: collection.Cell | None
+    ) -> None:
+        """Aim the context itself at the cell, for good.
+
+        For a context that the caller owns alone. All or nothing.
+
+        :raises CellMappingNotFound: if there is no such cell; the context
+            stays as it was.
+        """
+        _checked(context)
+        if cell is None:
+            target: tuple[Any, Any, Any] = (None, None, None)
+        else:
+            entry = self._registry.attach(self._mapping(cell))
+            target = (entry.uuid, entry.queue, entry.uuid)
+        context.db_connection, context.mq_connection, context.cell_uuid = (
+            target
+        )
+        context.route = None
+
+    def run(
+        self,
+        context: Context,
+        instance_uuid: str,
+        fn: Callable[Concatenate[Any, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """Target the instance, call ``fn(cctxt, *args)``, return its result.
+
+        Called once more, newly targeted, if the route was stale, or if the
+        cell's database could not be reached before the request had done
+        anything: no statement answered, no message sent.
+        """
+        state = _checked(context)._request_state
+        acted = state.acted
+        try:
+            with self.target_instance(context, instance_uuid) as cctxt:
+                return fn(cctxt, *args, **kwargs)
+        except exception.StaleRoute:
+            pass
+        except exception.CellUnavailable as exc:
+            if not exc.before_first_statement or state.acted != acted:
+                raise
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        self._resolver.forget_instance(uuid)
+        with self.target_instance(context, uuid) as cctxt:
+            return fn(cctxt, *args, **kwargs)
+
+    def _mapping(self, cell: collection.Cell) -> objects.CellMapping:
+        if isinstance(cell, objects.CellMapping):
+            return cell
+        found: objects.CellMapping = self._resolver.get_cell(
+            collection.named(cell)
+        )
+        return found
+
+    # -- messaging ---------------------------------------------------------
+
+    def rpc_client(
+        self, context: Context, target: Any, **options: Any
+    ) -> rpc_client.RPCClient:
+        """An RPC client on the queue the context is aimed at.
+
+        Untargeted, that is ``[DEFAULT] transport_url``. Nothing is connected
+        before the first message.
+
+        :param target: an ``oslo_messaging.Target``.
+        :param options: timeout (seconds), version_cap, call_monitor_timeout.
+        """
+        queue = _checked(context).mq_connection
+        if queue is None:
+            if context.cell_uuid is not None:
+                raise exception.NotTargeted(
+                    'the context came over RPC and is aimed at no queue'
+                )
+            queue = self._parts.own_queue
+        return rpc_client.RPCClient(
+            queue, target, self._parts.rpc_settings, **options
+        )
+
+    def rpc_server(
+        self, cell: collection.Cell | None, target: Any, endpoints: Any
+    ) -> Any:
+        """An RPC server on a cell's queue; ``start()`` and ``stop()`` it.
+
+        Each message's context is aimed at that cell, whatever the message
+        says.
+
+        :param cell: None for the process's own cell: ``[database]`` and
+            ``[DEFAULT] transport_url``; no API database is needed.
+        :param target: an ``oslo_messaging.Target`` with topic and server.
+        :param endpoints: one object, or a list of objects, with methods.
+        :raises CellHasNoQueue: for cell0.
+        """
+        # Imported with the first server: oslo.messaging is slow to import.
+        from cellplug.rpc import server  # noqa: PLC0415
+
+        entry = None
+        queue: Any = self._parts.own_queue
+        if cell is not None:
+            entry = self._registry.attach(self._mapping(cell))
+            queue = entry.queue
+
+        def build_context(values: dict[str, Any]) -> Context:
+            context = self._context_from(values)
+            if entry is not None:
+                context.db_connection = context.cell_uuid = entry.uuid
+                context.mq_connection = entry.queue
+            return context
+
+        return server.RPCServer(
+            queue,
+            target,
+            server.check_endpoints(endpoints),
+            conf=self._parts.conf,
+            settings=self._parts.rpc_settings,
+            build_context=build_context,
+        )
+
+    def _context_from(self, values: dict[str, Any]) -> Context:
+        try:
+            return self._parts.context_class.from_dict(values)
+        except _FROM_DICT_ERRORS as exc:
+            raise exception.InvalidInput(
+                'context', 'the message carries a context that cannot be read'
+            ) from exc
+
+    # -- life --------------------------------------------------------------
+
+    def close(self) -> None:
+        """End everything the router owns, in bounded time. Idempotent.
+
+        Transactions and calls in flight finish; what they use closes with
+        them.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Block:
+    """A block that yields a context and has nothing to undo."""
+
+    __slots__ = ('_context',)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> Context:
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _checked(context: Any) -> Context:
+    if not isinstance(context, Context):
+        raise exception.InvalidInput(
+            'context', f'{type(context).__name__} is no RequestContext'
+        )
+    return context
+
+
+def _aimed(
+    context: Context, entry: db_registry.CellEntry, route: objects.Route | None
+) -> Context:
+    return _checked(context).copy_with(
+        db_connection=entry.uuid,
+        mq_connection=entry.queue,
+        cell_uuid=entry.uuid,
+        route=route,
+    )

@@ -1,0 +1,36 @@
+"""The options of cellplug, one module for each group.
+
+The configuration object is always passed in; cellplug never reads the global
+``cfg.CONF``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+from cellplug.conf import database
+from cellplug.conf import drivers
+from cellplug.conf import rpc
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """Every group of cellplug with its options, drivers' own left out."""
+    return [
+        ('api_database', database.api_opts()),
+        ('cell_database', database.engine_opts()),
+        *((name, drivers.opts(name)) for name in drivers.DEFAULTS),
+        ('rpc', rpc.opts()),
+    ]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register all options on ``conf``; may be called again.
+
+    ``[database]`` is oslo.db's own group, and registered as oslo.db does, so
+    that a service which uses it too meets no duplicate.
+    """
+    for group, opts in list_opts():
+        conf.register_opts(opts, group)
+    conf.register_opts(database.main_opts(), 'database')

@@ -1,0 +1,188 @@
+"""The request's context: who asks, and which cell the request is aimed at.
+
+A :class:`RequestContext` is oslo.context's, plus three attributes that name a
+target and one that says how it was found. A target is never changed in
+place (the router's ``set_target_cell`` aside): the router hands out copies.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+from typing import Any
+from typing import Self
+
+from oslo_context import context as oslo_context
+from oslo_db.sqlalchemy import enginefacade
+
+from cellplug import exception
+from cellplug.objects import mappings
+
+_UNTARGETED: dict[str, Any] = {
+    'db_connection': None,
+    'mq_connection': None,
+    'cell_uuid': None,
+    'route': None,
+}
+_NEVER_SERIALISED = ('db_connection', 'mq_connection', 'cell_uuid')
+
+
+class _OpenTransactions(threading.local):
+    """What this thread has open on behalf of one request.
+
+    :ivar stack: all open transactions, the innermost last.
+    :ivar by_database: the same, per database key.
+    """
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.by_database: dict[str | None, list[Any]] = {}
+
+
+class RequestState:
+    """What a context and all its copies share: the request's transactions.
+
+    It belongs to one request, lives as long as the last copy of its context,
+    and starts empty in a context that came over RPC.
+
+    :ivar open: per thread, see :class:`_OpenTransactions`.
+    :ivar acted: grows with every transaction that had an answer and every
+        message that was sent.
+    :ivar wrote: the database keys that this request wrote to; their readers
+        no longer go to a replica.
+    """
+
+    __slots__ = ('acted', 'open', 'wrote')
+
+    def __init__(self) -> None:
+        self.acted = 0
+        self.open = _OpenTransactions()
+        self.wrote: set[str | None] = set()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+
+class _Provider(oslo_context.RequestContext):
+    """oslo.context's class with enginefacade's attributes grafted on."""
+
+
+enginefacade.transaction_context_provider(_Provider)
+
+
+class RequestContext(_Provider):
+    """Who asks (oslo.context), and the cell that the request is aimed at.
+
+    Subclass it freely: copies keep the class and every attribute.
+
+    :ivar quota_class: the quota class of the request's project, or None.
+    :ivar db_connection: the key under which the request's database is found;
+        None for the process's own ``[database]``. Never a URL.
+    :ivar mq_connection: a handle on the cell's transport, or None.
+    :ivar cell_uuid: the targeted cell, or None.
+    :ivar route: by which version of an instance's mapping the request was
+        routed (:class:`cellplug.objects.Route`), or None.
+
+    ``route`` and ``quota_class`` travel with the context over RPC; the target
+    never does: neither :meth:`to_dict` nor a pickle holds it.
+    """
+
+    db_connection: str | None
+    mq_connection: Any
+    cell_uuid: str | None
+    route: mappings.Route | None
+    FROM_DICT_EXTRA_KEYS = ['quota_class']  # noqa: RUF012 (oslo's list)
+
+    def __init__(
+        self, *args: Any, quota_class: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.quota_class = quota_class
+        self.__dict__.update(_UNTARGETED)
+        self._request_state = RequestState()
+
+    @property
+    def session(self) -> Any:
+        """The session of the innermost open transaction of this request.
+
+        :raises oslo_db.exception.NoEngineContextEstablished: if none is open.
+        :raises TransactionForked: if it was opened by the parent process.
+        """
+        stack = self._request_state.open.stack
+        if stack:
+            return stack[-1].usable_session()
+        return _Provider.session.fget(self)  # type: ignore[attr-defined]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The context for the wire: with its route, without its target."""
+        values = super().to_dict()
+        values['quota_class'] = self.quota_class
+        if self.route is not None:
+            values['route'] = dataclasses.asdict(self.route)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], **kwargs: Any) -> Self:
+        """A context from the wire: routed, untargeted.
+
+        :raises InvalidInput: if the route in ``values`` is no route.
+        """
+        context = super().from_dict(values, **kwargs)
+        context.route = _route(values.get('route'))
+        return context
+
+    def copy_with(self, **attributes: Any) -> Self:
+        """A shallow copy in which the given attributes differ.
+
+        The class and all other attributes are kept; the request's open
+        transactions are shared, not copied. oslo.context's current context
+        of the thread stays what it is.
+        """
+        cls = type(self)
+        clone = cls.__new__(cls)
+        state = clone.__dict__
+        state.update(self.__dict__)
+        state.update(attributes)
+        state.pop('_enginefacade_context', None)
+        return clone
+
+    def untargeted(self) -> Self:
+        """A copy that is aimed at no cell and has no route."""
+        return self.copy_with(**_UNTARGETED)
+
+    def __copy__(self) -> Self:
+        return self.copy_with()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        kept = ('mq_connection', '_request_state')
+        others = {
+            name: copy.deepcopy(value, memo)
+            for name, value in self.__dict__.items()
+            if name not in kept
+        }
+        return self.copy_with(**others)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.update(dict.fromkeys(_NEVER_SERIALISED))
+        state['_request_state'] = RequestState()
+        state.pop('_enginefacade_context', None)
+        return state
+
+
+def _route(values: Any) -> mappings.Route | None:
+    if values is None:
+        return None
+    try:
+        return mappings.Route(
+            instance_uuid=str(values['instance_uuid']),
+            generation=int(values['generation']),
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise exception.InvalidInput(
+            'route', 'the message carries a route that cannot be read'
+        ) from exc

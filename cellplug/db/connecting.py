@@ -1,0 +1,237 @@
+"""What happens on each new DBAPI connection, and between its uses.
+
+In this order: connect with bounds, set the isolation level, prove the cell's
+identity; afterwards, ping at check-out what was idle for a while. All of it
+hangs on public SQLAlchemy events of one engine; the one private thing touched
+is the pool's pre-ping flag, which oslo.db always sets and which costs a round
+trip for every transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
+
+from cellplug.db import mysql
+from cellplug.db import settings as db_settings
+
+ConnectionHook = Callable[[Any, Any], None]
+"""Called with the engine's dialect and each new DBAPI connection."""
+
+_GRACE = 2.0
+"""Seconds the client waits longer than the server is told to work."""
+
+_PG_LOST = re.compile(
+    r'connection to server .* failed|connection failed:|connection timeout|'
+    r'server closed the connection|the connection is (lost|closed)|'
+    r'connection lost|could not connect to server|terminating connection',
+    re.DOTALL,
+)
+
+
+def prepare(
+    engine: sa.Engine,
+    settings: db_settings.EngineSettings,
+    *,
+    autocommit: bool,
+    shared_tls: mysql.SharedTLS,
+    hooks: tuple[ConnectionHook, ...] = (),
+) -> None:
+    """Make a fresh engine behave as the settings say.
+
+    :param autocommit: its connections run in autocommit, for single reads.
+    :param hooks: run on each new connection, after the above; what one
+        raises refuses the connection.
+    """
+    engine.hide_parameters = True
+    engine.pool._pre_ping = False
+    _bound_connect(engine, settings, shared_tls)
+    _set_isolation(engine, settings, autocommit)
+    for hook in hooks:
+        _refuse_or_pass(engine, hook)
+    _ping_after_idling(engine, settings.ping_after)
+    _note_answers(engine)
+    if engine.dialect.name == 'sqlite':
+        sa.event.listen(engine, 'begin', _begin_immediate, insert=True)
+    if engine.dialect.name == 'postgresql':
+        sa.event.listen(engine, 'handle_error', _lost_postgresql, retval=True)
+
+
+def _bound_connect(
+    engine: sa.Engine,
+    settings: db_settings.EngineSettings,
+    shared_tls: mysql.SharedTLS,
+) -> None:
+    driver = engine.dialect.driver
+    bounds = _BOUNDS.get(driver)
+    if bounds is None:
+        return
+    bound = bounds(settings)
+
+    def do_connect(
+        dialect: Any, record: Any, cargs: Any, cparams: dict[str, Any]
+    ) -> Any:
+        for key, value in bound.items():
+            cparams.setdefault(key, value)
+        if driver == 'pymysql':
+            return mysql.Connection(*cargs, shared_tls=shared_tls, **cparams)
+        return None
+
+    sa.event.listen(engine, 'do_connect', do_connect)
+    if driver in ('psycopg', 'psycopg2'):
+        _bound_postgresql(engine, settings)
+
+
+def _bound_postgresql(
+    engine: sa.Engine, settings: db_settings.EngineSettings
+) -> None:
+    """Have the server give up first, and then the client.
+
+    psycopg2 knows no bound on a read: there, a silent server is noticed by
+    TCP alone.
+    """
+    timeout = f'-c statement_timeout={int(settings.read_timeout * 1000)}'
+    connect = None
+    if engine.dialect.driver == 'psycopg':
+        # Imported here since psycopg is an optional dependency.
+        from cellplug.db import postgresql  # noqa: PLC0415
+
+        connect = postgresql.connection_class(
+            settings.read_timeout + _GRACE
+        ).connect
+
+    def do_connect(
+        dialect: Any, record: Any, cargs: Any, cparams: dict[str, Any]
+    ) -> Any:
+        options = cparams.get('options', '')
+        if 'statement_timeout' not in options:
+            cparams['options'] = f'{options} {timeout}'.strip()
+        return connect(*cargs, **cparams) if connect else None
+
+    sa.event.listen(engine, 'do_connect', do_connect)
+
+
+def _pymysql_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
+    return {
+        'connect_timeout': settings.connect_timeout,
+        'read_timeout': settings.read_timeout,
+        'write_timeout': settings.write_timeout,
+    }
+
+
+def _mysqldb_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
+    return {
+        key: max(1, round(value))
+        for key, value in _pymysql_bounds(settings).items()
+    }
+
+
+def _libpq_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
+    return {
+        # libpq takes a connect_timeout of 1 for 2.
+        'connect_timeout': max(2, round(settings.connect_timeout)),
+        'tcp_user_timeout': int((settings.read_timeout + _GRACE) * 1000),
+    }
+
+
+def _sqlite_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
+    return {'timeout': settings.read_timeout}
+
+
+_BOUNDS = {
+    'pymysql': _pymysql_bounds,
+    'mysqldb': _mysqldb_bounds,
+    'psycopg': _libpq_bounds,
+    'psycopg2': _libpq_bounds,
+    'pysqlite': _sqlite_bounds,
+}
+
+
+def _set_isolation(
+    engine: sa.Engine, settings: db_settings.EngineSettings, autocommit: bool
+) -> None:
+    if engine.dialect.name == 'sqlite':
+        return
+    level = 'AUTOCOMMIT' if autocommit else settings.isolation_level
+    if autocommit:
+        # No ROLLBACK at check-in for what has nothing to roll back.
+        engine.dialect.skip_autocommit_rollback = True
+
+    def set_level(dbapi_connection: Any, record: Any) -> None:
+        engine.dialect.set_isolation_level(dbapi_connection, level)  # type: ignore[arg-type]
+
+    sa.event.listen(engine, 'connect', set_level)
+
+
+def _refuse_or_pass(engine: sa.Engine, hook: ConnectionHook) -> None:
+    def check(dbapi_connection: Any, record: Any) -> None:
+        try:
+            hook(engine.dialect, dbapi_connection)
+        except BaseException:
+            dbapi_connection.close()
+            raise
+
+    sa.event.listen(engine, 'connect', check)
+
+
+def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
+    def checkin(dbapi_connection: Any, record: Any) -> None:
+        record.info['cellplug_idle_since'] = time.monotonic()
+
+    def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+        since = record.info.get('cellplug_idle_since')
+        if since is None or time.monotonic() - since < seconds:
+            return
+        try:
+            alive = engine.dialect.do_ping(dbapi_connection)
+        except engine.dialect.loaded_dbapi.Error as exc:
+            raise sa.exc.DisconnectionError(str(exc)) from exc
+        if not alive:
+            raise sa.exc.DisconnectionError('the ping was not answered')
+
+    sa.event.listen(engine, 'checkin', checkin)
+    sa.event.listen(engine, 'checkout', checkout)
+
+
+def _note_answers(engine: sa.Engine) -> None:
+    """Tell the open transaction that a statement of it was answered."""
+
+    def answered(connection: sa.Connection, *_: Any) -> None:
+        frame = connection.info.get('cellplug_frame')
+        if frame is not None:
+            frame.answered = True
+
+    sa.event.listen(engine, 'after_cursor_execute', answered)
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Start a writer with its lock: a later upgrade could not wait for it.
+
+    oslo.db's listener, which runs after this one, emits BEGIN unless
+    ``in_transaction`` stands in the connection's info.
+    """
+    options = connection.get_execution_options()
+    if options.get('cellplug_writer') and 'in_transaction' not in (
+        connection.info
+    ):
+        connection.exec_driver_sql('BEGIN IMMEDIATE')
+        connection.info['in_transaction'] = True
+
+
+def _lost_postgresql(
+    context: sa.engine.ExceptionContext,
+) -> BaseException | None:
+    """Recognise what oslo.db's filters miss: libpq words it anew."""
+    error = context.sqlalchemy_exception
+    if not isinstance(error, sa.exc.OperationalError):
+        return None
+    if not _PG_LOST.search(str(context.original_exception)):
+        return None
+    context.is_disconnect = True
+    ours: BaseException = oslo_exception.DBConnectionError(error)
+    return ours

@@ -1,0 +1,304 @@
+"""The engines of one database: lent for a transaction, closed after the last.
+
+One database has up to four engines, built when first needed: for the primary
+and for its replica, each in transactions or in autocommit. They share one
+budget of open transactions.
+
+Lock order: an :class:`Engines` lock is taken last, and nothing is called
+while it is held that could wait for a server.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db.sqlalchemy import enginefacade
+
+from cellplug import exception
+from cellplug.db import connecting
+from cellplug.db import mysql
+from cellplug.db import settings as db_settings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Label:
+    """What a database is called in messages.
+
+    :ivar cell_uuid: the cell's, or None for the API database and the
+        process's own.
+    """
+
+    name: str
+    cell_uuid: str | None = None
+
+    def unavailable(
+        self, reason: str, *, before_first_statement: bool = False
+    ) -> exception.DatabaseUnavailable:
+        """The exception that says this database does not answer."""
+        if self.cell_uuid is None:
+            return exception.DatabaseUnavailable(
+                f'the {self.name}',
+                reason,
+                before_first_statement=before_first_statement,
+            )
+        return exception.CellUnavailable(
+            self.cell_uuid,
+            self.name,
+            reason,
+            before_first_statement=before_first_statement,
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Where a database is, and how to tell that it is the right one."""
+
+    label: Label
+    connection: str = dataclasses.field(repr=False)
+    slave_connection: str | None = dataclasses.field(default=None, repr=False)
+    hooks: tuple[connecting.ConnectionHook, ...] = ()
+
+
+class Manager:
+    """One engine behind an enginefacade manager, its modes prepared."""
+
+    __slots__ = ('_root', 'connection', 'reader', 'savepoint', 'writer')
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+        self.reader = root.reader
+        self.writer = root.writer
+        self.savepoint = root.writer.savepoint
+        self.connection = root.reader.connection
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The engine; it is built at the first call and connects later."""
+        engine: sa.Engine = self._root.writer.get_engine()
+        return engine
+
+    def sessionmaker(self) -> Any:
+        """The sessionmaker bound to the engine."""
+        return self._root.writer.get_sessionmaker()
+
+    def drop_idle(self) -> None:
+        """Close what nobody uses now, and the rest when it comes back."""
+        engine = self.engine
+        old = engine.pool
+        engine.dispose()
+        sa.event.listen(old, 'checkin', _close_connection)
+        old.dispose()
+
+
+class Engines:
+    """The engines of one database under one budget of transactions.
+
+    A *lease* is an open transaction. :meth:`retire` makes the object refuse
+    new leases; its connections close when the last lease ends. The registry
+    owns it.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        settings: db_settings.EngineSettings,
+        shared_tls: mysql.SharedTLS,
+    ) -> None:
+        self.source = source
+        self.settings = settings
+        self.label = source.label
+        self._shared_tls = shared_tls
+        self._is_sqlite = source.connection.startswith('sqlite')
+        self._managers: dict[tuple[bool, bool], Manager] = {}
+        self._free = threading.Condition(threading.Lock())
+        self._build_lock = threading.Lock()
+        self._leases = 0
+        self._retired = False
+        self._used_at = time.monotonic()
+        self._replica_lags_until = 0.0
+
+    @property
+    def has_replica(self) -> bool:
+        """Whether readers may go to a replica just now."""
+        return (
+            self.source.slave_connection is not None
+            and time.monotonic() >= self._replica_lags_until
+        )
+
+    def skip_replica(self, seconds: float = 30.0) -> None:
+        """Read from the primary for a while: the replica is not ready."""
+        self._replica_lags_until = time.monotonic() + seconds
+
+    def acquire(self) -> bool:
+        """Take a lease; False if these engines were retired.
+
+        Waits at most ``pool_timeout`` seconds for another one to end.
+
+        :raises DatabaseUnavailable: if none ended.
+        """
+        with self._free:
+            if self._leases >= self.settings.budget and not self._retired:
+                self._wait_for_lease()
+            if self._retired:
+                return False
+            self._leases += 1
+            return True
+
+    def _wait_for_lease(self) -> None:
+        waited = self._free.wait_for(
+            lambda: self._retired or self._leases < self.settings.budget,
+            self.settings.pool_timeout,
+        )
+        if not waited:
+            raise self.label.unavailable(
+                f'all {self.settings.budget} connections of this process '
+                f'stayed in use for {self.settings.pool_timeout:g} s '
+                '(max_pool_size + max_overflow)',
+                before_first_statement=True,
+            )
+
+    def release(self) -> None:
+        """End a lease."""
+        with self._free:
+            self._leases -= 1
+            self._used_at = time.monotonic()
+            last = self._retired and not self._leases
+            self._free.notify()
+        if last:
+            self.drop_idle()
+
+    def retire(self) -> None:
+        """Take no new leases; close everything when the last one ends."""
+        with self._free:
+            self._retired = True
+            last = not self._leases
+            self._free.notify_all()
+        if last:
+            self.drop_idle()
+
+    def drop_if_idle(self) -> None:
+        """Close the connections if no lease was held for idle_timeout."""
+        with self._free:
+            idle_for = time.monotonic() - self._used_at
+            if self._leases or idle_for < self.settings.idle_timeout:
+                return
+        self.drop_idle()
+
+    def drop_idle(self, *, but: Manager | None = None) -> None:
+        """Close all connections that nobody uses at the moment."""
+        for manager in list(self._managers.values()):
+            if manager is not but:
+                manager.drop_idle()
+
+    def manager(self, *, replica: bool = False, single: bool = False) -> Any:
+        """The manager of one engine, built without contacting anything.
+
+        sqlite has no round trip to save: there, single reads share the
+        other readers' engine.
+        """
+        single = single and not self._is_sqlite
+        found = self._managers.get((replica, single))
+        if found is not None:
+            return found
+        with self._build_lock:
+            found = self._managers.get((replica, single))
+            if found is None:
+                found = self._build(replica, single)
+                self._managers[replica, single] = found
+        return found
+
+    def _build(self, replica: bool, single: bool) -> Manager:
+        url = self.source.connection
+        if replica and self.source.slave_connection:
+            url = self.source.slave_connection
+        sqlite = self._is_sqlite
+        root = enginefacade.transaction_context()
+        root.configure(
+            connection=url,
+            connection_parameters=_parameters(url),
+            connection_debug=-1,
+            connection_recycle_time=self.settings.connection_recycle_time,
+            connection_trace=False,
+            expire_on_commit=False,
+            logging_name=None,
+            max_overflow=None if sqlite else self.settings.max_overflow,
+            max_pool_size=None if sqlite else self.settings.max_pool_size,
+            max_retries=0,
+            mysql_sql_mode=self.settings.mysql_sql_mode or None,
+            on_engine_create=[self._preparer(single)],
+            pool_timeout=None if sqlite else self.settings.pool_timeout,
+            sqlite_fk=True,
+            sqlite_synchronous=True,
+            synchronous_reader=True,
+            thread_checkin=False,
+        )
+        manager = Manager(root)
+        self._start(manager)
+        sa.event.listen(
+            manager.engine,
+            'do_connect',
+            self._room_maker(manager),
+            insert=True,
+        )
+        return manager
+
+    def _start(self, manager: Manager) -> None:
+        try:
+            _ = manager.engine
+        except (ImportError, sa.exc.ArgumentError) as exc:
+            # Of the latter's text, the URL may be part.
+            why = str(exc) if isinstance(exc, ImportError) else 'malformed'
+            raise exception.InvalidURL(
+                f'connection of {self.label.name}',
+                f'its driver cannot be used: {why}',
+            ) from None
+
+    def _preparer(self, single: bool) -> Any:
+        def prepare(engine: sa.Engine) -> None:
+            connecting.prepare(
+                engine,
+                self.settings,
+                autocommit=single,
+                shared_tls=self._shared_tls,
+                hooks=self.source.hooks,
+            )
+
+        return prepare
+
+    def _room_maker(self, manager: Manager) -> Any:
+        """Keep the connections of all engines together within the budget.
+
+        Leases bound those in use; what idles in a sibling's pool is closed
+        before a new one is opened beyond the budget.
+        """
+
+        def do_connect(*_: Any) -> None:
+            total = sum(
+                _connections(one) for one in list(self._managers.values())
+            )
+            if total > self.settings.budget:
+                self.drop_idle(but=manager)
+
+        return do_connect
+
+
+def _close_connection(dbapi_connection: Any, record: Any) -> None:
+    record.invalidate()
+
+
+def _connections(manager: Manager) -> int:
+    pool = manager.engine.pool
+    if isinstance(pool, sa.QueuePool):
+        return pool.checkedin() + pool.checkedout()
+    return 0
+
+
+def _parameters(url: str) -> str | None:
+    """What is appended to the URL's query: four-byte UTF-8 on MySQL."""
+    if url.startswith(('mysql', 'mariadb')) and 'charset=' not in url:
+        return 'charset=utf8mb4'
+    return None

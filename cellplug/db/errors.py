@@ -1,0 +1,68 @@
+"""A backend that is down, told from an error of the service's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oslo_db import exception as oslo_exception
+from sqlalchemy import exc as sa_exc
+
+from cellplug import exception
+from cellplug.db import engines as db_engines
+
+_CANCELLED = '57014'
+"""PostgreSQL's SQLSTATE of a statement over statement_timeout."""
+
+CONNECT_ERRORS = (
+    sa_exc.DBAPIError,
+    sa_exc.TimeoutError,
+    oslo_exception.DBError,
+    OSError,
+)
+"""What says, while connecting, that the database cannot be reached."""
+
+
+def unavailable(
+    error: BaseException, label: db_engines.Label, *, unanswered: bool
+) -> exception.DatabaseUnavailable | None:
+    """The DatabaseUnavailable that ``error`` means, None if it means none.
+
+    :param unanswered: whether no statement of the transaction was answered.
+    """
+    if isinstance(error, exception.CellplugError):
+        return None
+    if not _is_down(error):
+        return None
+    return label.unavailable(reason(error), before_first_statement=unanswered)
+
+
+def _is_down(error: BaseException) -> bool:
+    if isinstance(
+        error, oslo_exception.DBConnectionError | sa_exc.TimeoutError
+    ):
+        return True
+    if isinstance(error, sa_exc.DBAPIError):
+        return error.connection_invalidated or _was_cancelled(error)
+    return False
+
+
+def _was_cancelled(error: sa_exc.DBAPIError) -> bool:
+    original = error.orig
+    state = getattr(original, 'sqlstate', None) or getattr(
+        original, 'pgcode', None
+    )
+    return bool(state == _CANCELLED)
+
+
+def reason(error: BaseException) -> str:
+    """What the database's driver said, in one line, without a URL.
+
+    Drivers name host, port, user and database, and never the password.
+    """
+    inner = getattr(error, 'inner_exception', None) or error
+    original = getattr(inner, 'orig', None) or inner
+    if isinstance(original, sa_exc.TimeoutError):
+        return 'no connection became free in time'
+    arguments: tuple[Any, ...] = getattr(original, 'args', ())
+    text = str(arguments[1] if len(arguments) == 2 else original)
+    return ' '.join(text.split()) or type(original).__name__

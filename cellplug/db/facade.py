@@ -1,0 +1,287 @@
+"""The Database object: decorators and blocks that find their database.
+
+``db.reader`` and ``db.writer`` look at the context they are given, and open
+a transaction in the database it is aimed at, or join the one that the request
+has open there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+from typing import ParamSpec
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from cellplug import context as cellplug_context
+from cellplug import exception
+from cellplug.db import frames
+from cellplug.db import opening
+from cellplug.db import registry as db_registry
+from cellplug.db import retry
+from cellplug.db import sessions
+
+P = ParamSpec('P')
+R = TypeVar('R')
+
+
+class Access:
+    """A decorator, and a block by ``using``; its attributes refine it.
+
+    The function's context is its parameter named ``context``, else its first
+    (after ``self`` or ``cls``). A generator or coroutine function is refused:
+    its body would run after the transaction.
+    """
+
+    def __init__(self, database: Database, mode: frames.Mode) -> None:
+        self._database = database
+        self._mode = mode
+
+    def _with(self, **flags: bool) -> Access:
+        return type(self)(
+            self._database, dataclasses.replace(self._mode, **flags)
+        )
+
+    def using(
+        self, context: cellplug_context.RequestContext
+    ) -> AbstractContextManager[Any]:
+        """A block with a session; calls inside it on the same database join.
+
+        :raises DatabaseNotBound: if no router is open.
+        :raises DatabaseUnavailable: on entry, if the database cannot be
+            reached; also CellIdentityMismatch, CellMappingNotFound.
+        :raises ReadOnlyTransaction: for a writer inside a reader.
+        """
+        return opening.Opening(self._database.binding, self._mode, context)
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Run each call of the function in a transaction."""
+        find = context_finder(function)
+        database, mode = self._database, self._mode
+
+        @functools.wraps(function)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+            context = find(args, kwargs)
+            block = opening.Opening(database.binding, mode, context)
+            try:
+                with block:
+                    return function(*args, **kwargs)
+            except exception.DatabaseUnavailable:
+                if mode.writer or not (block.outermost and block.found_dead):
+                    raise
+            # A pooled connection had died, and nothing was read yet.
+            with opening.Opening(database.binding, mode, context):
+                return function(*args, **kwargs)
+
+        return wrapper
+
+
+class Reader(Access):
+    """Access for functions that read."""
+
+    @functools.cached_property
+    def single(self) -> Access:
+        """For a function that makes one statement.
+
+        Alone it runs in autocommit, which saves round trips; inside a
+        transaction it joins.
+        """
+        return self._with(single=True)
+
+    @functools.cached_property
+    def primary(self) -> Reader:
+        """For a reader that must not be served by a replica."""
+        return self._with(primary=True)  # type: ignore[return-value]
+
+    @functools.cached_property
+    def connection(self) -> Access:
+        """For a reader that needs a Core connection and no session."""
+        return self._with(connection=True)
+
+
+class Writer(Access):
+    """Access for functions that write."""
+
+    @functools.cached_property
+    def independent(self) -> Access:
+        """A transaction of its own, committed whatever becomes of the outer.
+
+        It takes a second connection, and cannot see the outer's changes.
+        """
+        return self._with(independent=True)
+
+    @functools.cached_property
+    def savepoint(self) -> Access:
+        """Inside a transaction, undone alone when it raises."""
+        return self._with(savepoint=True)
+
+
+class ApiAccess:
+    """``db.api``: the API database, whatever the context is aimed at."""
+
+    def __init__(self, database: Database) -> None:
+        self.reader = Reader(database, frames.Mode(api=True))
+        self.writer = Writer(database, frames.Mode(api=True, writer=True))
+
+
+class Database:
+    """A service's databases; one module-level object, inert until bound.
+
+    A :class:`cellplug.CellRouter` binds it, and unbinds it when it closes.
+    At most one open router binds it at a time.
+    """
+
+    def __init__(self) -> None:
+        self._binding: opening.Binding | None = None
+        self.reader = Reader(self, frames.Mode())
+        self.writer = Writer(self, frames.Mode(writer=True))
+        self.api = ApiAccess(self)
+
+    def __repr__(self) -> str:
+        state = 'bound' if self._binding is not None else 'not bound'
+        return f'<cellplug.Database, {state}>'
+
+    @property
+    def binding(self) -> opening.Binding:
+        """What the router bound.
+
+        :raises DatabaseNotBound: if no router is open.
+        """
+        binding = self._binding
+        if binding is None:
+            raise exception.DatabaseNotBound(
+                'no router is open: call CellRouter.from_conf(conf, '
+                'database=...) with this Database first'
+            )
+        return binding
+
+    def bind(self, binding: opening.Binding) -> None:
+        """Work with this router's engines from now on.
+
+        :raises DatabaseAlreadyBound: if another router is open.
+        """
+        if self._binding is not None:
+            raise exception.DatabaseAlreadyBound(
+                'this Database is bound to a router that is still open; '
+                'close that one first'
+            )
+        self._binding = binding
+
+    def unbind(self, binding: opening.Binding) -> None:
+        """Be inert again, if bound to this router."""
+        if self._binding is binding:
+            self._binding = None
+
+    def has_open_api_transaction(
+        self, context: cellplug_context.RequestContext
+    ) -> bool:
+        """Whether the request has a transaction open on the API database."""
+        opened = context._request_state.open.by_database
+        return bool(opened.get(db_registry.API_DATABASE))
+
+    def using_api(
+        self, context: cellplug_context.RequestContext
+    ) -> AbstractContextManager[Any]:
+        """A block with a copy for which the API database is the database."""
+        return _Targeted(
+            context.copy_with(
+                db_connection=db_registry.API_DATABASE,
+                mq_connection=None,
+                cell_uuid=None,
+            )
+        )
+
+    def retrying(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Repeat the function when its transaction lost a conflict.
+
+        Deadlocks, certification conflicts and lock waits are repeated, with
+        jitter, at most :data:`cellplug.db.retry.MAX_RETRIES` times. Outermost
+        only: a repeated inner transaction would lose what the outer wrote.
+
+        :raises TransactionInProgress: if the request has one open here.
+        """
+        return retry.retrying(function, context_finder(function))
+
+    def get_engine(
+        self, context: cellplug_context.RequestContext
+    ) -> sa.Engine:
+        """The engine of the primary database the context is aimed at.
+
+        For code not yet moved to ``reader`` and ``writer``: its connections
+        are outside the budget of transactions.
+        """
+        engines = self.binding.registry.engines(context.db_connection)
+        engine: sa.Engine = engines.manager().engine
+        return engine
+
+    def get_session(
+        self, context: cellplug_context.RequestContext
+    ) -> orm.Session:
+        """A session of its own on that engine; the caller closes it.
+
+        It counts in the budget of transactions until it is closed.
+        """
+        return sessions.open_session(self.binding, context.db_connection)
+
+
+class _Targeted:
+    """A block that yields a context and has nothing to undo."""
+
+    def __init__(self, context: cellplug_context.RequestContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> cellplug_context.RequestContext:
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def context_finder(
+    function: Callable[..., Any],
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """How to find the context among a call's arguments.
+
+    :raises TypeError: for a function that takes none, or that would run
+        after its transaction.
+    """
+    if (
+        inspect.isgeneratorfunction(function)
+        or inspect.iscoroutinefunction(function)
+        or inspect.isasyncgenfunction(function)
+    ):
+        raise TypeError(
+            f'{function!r} would run after its transaction has ended; '
+            'return a list from a plain function'
+        )
+    parameters = list(inspect.signature(function).parameters.values())
+    names = [p.name for p in parameters]
+    if 'context' in names:
+        index = names.index('context')
+    else:
+        index = 1 if names[:1] in (['self'], ['cls']) else 0
+    if index >= len(names):
+        raise TypeError(f'{function!r} takes no context')
+    name = names[index]
+    positional = parameters[index].kind in (
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    )
+
+    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if positional and index < len(args):
+            return args[index]
+        try:
+            return kwargs[name]
+        except KeyError:
+            raise TypeError(
+                f'{function.__qualname__}() needs its context {name!r}'
+            ) from None
+
+    return find

@@ -1,0 +1,197 @@
+"""The one place where transactions open.
+
+Every outermost transaction is a :class:`frames.Frame`, opened and closed by an
+:class:`Opening`, between the same ordered hooks; nothing goes round it. What
+is nested on the same database, by whichever copy of the request's context,
+joins the open frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+from typing import Any
+
+from cellplug import context as cellplug_context
+from cellplug import exception
+from cellplug.db import errors
+from cellplug.db import frames
+from cellplug.db import registry as db_registry
+
+LEASE = frames.Lease()
+"""The hook that every binding starts with."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Binding:
+    """What a bound Database works with; the router makes it."""
+
+    registry: db_registry.EngineRegistry
+    hooks: tuple[frames.TransactionHook, ...]
+
+
+class Opening:
+    """A block in a transaction: the outermost, or one that joins it.
+
+    :ivar outermost: whether the block opened the frame itself.
+    :ivar frame: the frame, once entered.
+    """
+
+    __slots__ = ('_binding', '_context', '_mode', '_nested', 'frame',
+                 'outermost')  # fmt: skip
+
+    def __init__(
+        self,
+        binding: Binding,
+        mode: frames.Mode,
+        context: cellplug_context.RequestContext,
+    ) -> None:
+        self._binding = binding
+        self._mode = mode
+        self._context = context
+        self._nested: Any = None
+        self.outermost = False
+        self.frame: frames.Frame | None = None
+
+    @property
+    def found_dead(self) -> bool:
+        """Whether the first statement met a connection that had died."""
+        frame = self.frame
+        return bool(frame and frame.connected and not frame.answered)
+
+    def __enter__(self) -> Any:
+        mode, context = self._mode, self._context
+        try:
+            state = context._request_state
+        except AttributeError:
+            raise exception.InvalidInput(
+                'context', 'is no cellplug.RequestContext'
+            ) from None
+        key = db_registry.API_DATABASE if mode.api else context.db_connection
+        open_ = state.open
+        opened = open_.by_database.get(key)
+        if opened and not mode.independent:
+            top = opened[-1]
+            if not (mode.primary and top.replica):
+                return self._join(top, open_)
+        self.outermost = True
+        frame = frames.Frame(self._binding.registry, key, mode)
+        self._open(frame, state)
+        if mode.writer:
+            state.wrote.add(key)
+        open_.by_database.setdefault(key, []).append(frame)
+        open_.stack.append(frame)
+        self.frame = frame
+        return frame.session
+
+    def _join(self, frame: frames.Frame, open_: Any) -> Any:
+        frame.check_process()
+        if self._mode.writer and not frame.mode.writer:
+            raise exception.ReadOnlyTransaction(
+                'a writer was called inside a reader of the same database; '
+                'open the writer outermost, or use writer.independent'
+            )
+        if self._mode.savepoint:
+            self._nested = frame.manager.savepoint.using(frame.holder)
+            self._nested.__enter__()
+        self.frame = frame
+        open_.stack.append(frame)
+        if self._mode.connection and not frame.mode.connection:
+            return frame.session.connection()
+        return frame.session
+
+    def _open(
+        self, frame: frames.Frame, state: cellplug_context.RequestState
+    ) -> None:
+        """Run the hooks, then connect; a replica that lags is passed over."""
+        mode, key = self._mode, frame.key
+        frame.engines = frame.registry.engines(key)
+        error: BaseException | None = None
+        try:
+            frame.run_hooks(self._binding.hooks)
+            frame.replica = (
+                frame.engines.has_replica
+                and not (mode.writer or mode.primary)
+                and key not in state.wrote
+            )
+            try:
+                frame.connect()
+            except exception.CellIdentityMissing:
+                if not frame.replica:
+                    raise
+                frame.engines.skip_replica()
+                frame.replica = False
+                frame.connect()
+        except BaseException as exc:
+            error = exc
+            raise self._translated(exc, frame) from exc
+        finally:
+            if error is not None:
+                frame.end_hooks(self._binding.hooks, error)
+
+    def _translated(
+        self, error: BaseException, frame: frames.Frame
+    ) -> BaseException:
+        """What to raise for an error met while connecting."""
+        if not isinstance(error, errors.CONNECT_ERRORS):
+            return error
+        return frame.engines.label.unavailable(
+            errors.reason(error), before_first_statement=True
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        frame = self.frame
+        assert frame is not None  # noqa: S101 -- entered, or not left
+        open_ = self._context._request_state.open
+        _remove_last(open_.stack, frame)
+        if frame.answered:
+            self._context._request_state.acted += 1
+        if self.outermost:
+            _remove_last(open_.by_database[frame.key], frame)
+        if frame.pid != os.getpid():
+            self._leave_to_parent(frame, error)
+            return
+        ended_by: BaseException | None = error
+        try:
+            if self.outermost:
+                frame.close(error)
+            elif self._nested is not None:
+                self._nested.__exit__(kind, error, traceback)
+        except BaseException as exc:  # noqa: BLE001 (raised below)
+            ended_by = exc
+        finally:
+            if self.outermost:
+                frame.end_hooks(self._binding.hooks, ended_by)
+        if ended_by is not None:
+            self._raise_ours(ended_by, error, frame)
+
+    def _raise_ours(
+        self, ended_by: BaseException, error: Any, frame: frames.Frame
+    ) -> None:
+        ours = errors.unavailable(
+            ended_by, frame.engines.label, unanswered=not frame.answered
+        )
+        if ours is not None:
+            raise ours from ended_by
+        if ended_by is not error:
+            raise ended_by
+
+    def _leave_to_parent(self, frame: frames.Frame, error: Any) -> None:
+        """The child leaves the parent's transaction as it is."""
+        self._binding.registry.abandon((frame, self._nested))
+        if error is None:
+            frame.check_process()
+
+
+def _remove_last(stack: list[frames.Frame], frame: frames.Frame) -> None:
+    """Take the frame from the end, where proper nesting has put it."""
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] is frame:
+            del stack[index]
+            return

@@ -1,0 +1,406 @@
+"""Every exception of cellplug.
+
+All of them descend from :class:`CellplugError`; they are nouns, and they carry
+what they are about as attributes, so that a caller never parses a message.
+A message is one line: what happened, to which cell, what to do about it. No
+message holds a connection URL's secret.
+
+This module imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+
+
+class CellplugError(Exception):
+    """The root of everything that cellplug raises on purpose."""
+
+
+# -- what the caller passed ------------------------------------------------
+
+
+class InvalidInput(CellplugError, ValueError):
+    """An argument or option that cannot be used; nothing was written.
+
+    :ivar name: the argument's name, as the caller knows it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f'{name}: {reason}')
+        self.name = name
+        self.reason = reason
+
+
+class InvalidURL(InvalidInput):
+    """A database connection or transport URL that cannot be used."""
+
+
+class InvalidUUID(InvalidInput):
+    """A string that should be a uuid and is none."""
+
+
+class ConfigurationError(CellplugError):
+    """An option that is missing or contradicts another one."""
+
+
+class NotSupported(CellplugError):
+    """The configured driver, or this deployment, cannot do what was asked."""
+
+
+# -- records ---------------------------------------------------------------
+
+
+class CellMappingNotFound(CellplugError):
+    """No cell has this uuid or name.
+
+    :ivar cell: the uuid or name that was looked for.
+    """
+
+    def __init__(self, cell: str) -> None:
+        super().__init__(
+            f'cell {cell!r} does not exist (names and uuids match exactly)'
+        )
+        self.cell = cell
+
+
+class CellMappingExists(CellplugError):
+    """Another cell has this uuid, name, database or message queue already.
+
+    :ivar attribute: ``uuid``, ``name``, ``database_connection`` or
+        ``transport_url``.
+    :ivar other: the name of the cell that has it, None if unknown.
+    """
+
+    def __init__(self, attribute: str, other: str | None = None) -> None:
+        whose = f'cell {other!r}' if other else 'another cell'
+        super().__init__(
+            f'{whose} already has this {attribute}; no two cells share one'
+        )
+        self.attribute = attribute
+        self.other = other
+
+
+class CellInUse(CellplugError):
+    """A cell cannot be deleted while instances are mapped to it.
+
+    :ivar instances: how many instance mappings name the cell.
+    """
+
+    def __init__(self, cell_uuid: str, cell_name: str, instances: int) -> None:
+        super().__init__(
+            f'cell {cell_name!r} ({cell_uuid}) still has {instances} '
+            'instance mapping(s); move or unmap them first'
+        )
+        self.cell_uuid = cell_uuid
+        self.cell_name = cell_name
+        self.instances = instances
+
+
+class InstanceMappingNotFound(CellplugError):
+    """No mapping says in which cell this instance lives."""
+
+    def __init__(self, instance_uuid: str) -> None:
+        super().__init__(f'instance {instance_uuid} is not mapped to a cell')
+        self.instance_uuid = instance_uuid
+
+
+class InstanceAlreadyMapped(CellplugError):
+    """The instance is mapped to another cell; mappings move, never jump.
+
+    :ivar cell_uuid: the cell that the instance is mapped to.
+    :ivar requested: the uuid of the cell that was asked for.
+    """
+
+    def __init__(
+        self, instance_uuid: str, cell_uuid: str, requested: str
+    ) -> None:
+        super().__init__(
+            f'instance {instance_uuid} is mapped to cell {cell_uuid}, not to '
+            f'{requested}; use instances.move to change that'
+        )
+        self.instance_uuid = instance_uuid
+        self.cell_uuid = cell_uuid
+        self.requested = requested
+
+
+class StaleRoute(CellplugError):
+    """The instance's mapping changed since the route was looked up.
+
+    :ivar expected: the generation the caller knew.
+    :ivar actual: the generation found, None if not known.
+    """
+
+    def __init__(
+        self, instance_uuid: str, expected: int, actual: int | None = None
+    ) -> None:
+        found = '' if actual is None else f', found {actual}'
+        super().__init__(
+            f'the mapping of instance {instance_uuid} has changed: expected '
+            f'generation {expected}{found}; look it up again'
+        )
+        self.instance_uuid = instance_uuid
+        self.expected = expected
+        self.actual = actual
+
+
+# -- targeting -------------------------------------------------------------
+
+
+class NotTargeted(CellplugError):
+    """The context names no cell, and nothing is configured instead."""
+
+
+class CellHasNoQueue(CellplugError):
+    """The cell has a database but no message queue (cell0: ``none:///``)."""
+
+    def __init__(self, cell_uuid: str, cell_name: str) -> None:
+        super().__init__(
+            f'cell {cell_name!r} ({cell_uuid}) has no message queue: its '
+            'transport URL is none:///'
+        )
+        self.cell_uuid = cell_uuid
+        self.cell_name = cell_name
+
+
+class RouterClosed(CellplugError):
+    """The router was closed; what it owned is gone."""
+
+
+# -- databases -------------------------------------------------------------
+
+
+class DatabaseNotBound(CellplugError):
+    """The Database object has no open router behind it."""
+
+
+class DatabaseAlreadyBound(CellplugError):
+    """The Database object is bound to another router that is still open."""
+
+
+class DatabaseUnavailable(CellplugError):
+    """A database cannot be reached, or does not answer in time.
+
+    :ivar database: which one: ``API database``, ``[database]``, or a cell.
+    :ivar before_first_statement: True where the connection failed before any
+        statement of the transaction had been answered, so that the
+        transaction may be repeated without doing anything twice.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        reason: str,
+        *,
+        before_first_statement: bool = False,
+    ) -> None:
+        super().__init__(f'{database} is unavailable: {reason}')
+        self.database = database
+        self.reason = reason
+        self.before_first_statement = before_first_statement
+
+
+class CellUnavailable(DatabaseUnavailable):
+    """A cell's database or message queue does not answer.
+
+    :ivar cell_uuid: the cell's uuid.
+    :ivar cell_name: the cell's name.
+    :ivar part: ``database`` or ``message queue``.
+    """
+
+    def __init__(
+        self,
+        cell_uuid: str,
+        cell_name: str,
+        reason: str,
+        *,
+        part: str = 'database',
+        before_first_statement: bool = False,
+    ) -> None:
+        super().__init__(
+            f'the {part} of cell {cell_name!r} ({cell_uuid})',
+            reason,
+            before_first_statement=before_first_statement,
+        )
+        self.cell_uuid = cell_uuid
+        self.cell_name = cell_name
+        self.part = part
+
+
+class CellIdentityMismatch(CellplugError):
+    """A database says that it belongs to another cell.
+
+    :ivar cell_uuid: the cell whose connection led to the database.
+    :ivar found: the uuid written in the database.
+    """
+
+    def __init__(self, cell_uuid: str, found: str, hint: str = '') -> None:
+        super().__init__(
+            f'the database of cell {cell_uuid} belongs to cell {found}; '
+            + (hint or 'correct the database_connection of one of them')
+        )
+        self.cell_uuid = cell_uuid
+        self.found = found
+
+
+class CellIdentityMissing(CellplugError):
+    """A cell's database was claimed by no cell, or lacks cellplug's tables.
+
+    :ivar cell_uuid: the cell whose connection led to the database.
+    """
+
+    def __init__(self, cell_uuid: str, cell_name: str = '') -> None:
+        super().__init__(
+            f'the database of cell {cell_name or cell_uuid} was never claimed '
+            'by a cell; claim it with: cellplug-manage db sync --cell '
+            f'{cell_name or cell_uuid} --claim'
+        )
+        self.cell_uuid = cell_uuid
+        self.cell_name = cell_name
+
+
+class SchemaMissing(CellplugError):
+    """A database lacks cellplug's tables, or is at another revision.
+
+    :ivar database: which one, for people.
+    :ivar found: the revision found, None if there is none.
+    """
+
+    def __init__(
+        self, database: str, found: str | None = None, hint: str = ''
+    ) -> None:
+        at = f'is at revision {found}' if found else 'has no cellplug schema'
+        super().__init__(
+            f'{database} {at}; {hint}' if hint else f'{database} {at}'
+        )
+        self.database = database
+        self.found = found
+
+
+class TransactionInProgress(CellplugError):
+    """What was called must be outermost, and a transaction is open."""
+
+
+class ReadOnlyTransaction(CellplugError):
+    """A writer was opened inside a reader of the same database."""
+
+
+class TransactionForked(CellplugError):
+    """A transaction that was open at fork was used in the child process."""
+
+
+# -- quotas ----------------------------------------------------------------
+
+
+class OverQuota(CellplugError):
+    """The request would exceed a limit; nothing was reserved.
+
+    :ivar overs: the resources over their limit, sorted.
+    :ivar limits: the limit in force, by resource; -1 is unlimited.
+    :ivar usages: ``in_use + reserved``, by resource.
+    :ivar headroom: how much could still be had, by resource.
+    """
+
+    def __init__(
+        self,
+        overs: Iterable[str],
+        limits: Mapping[str, int],
+        usages: Mapping[str, int],
+        headroom: Mapping[str, int],
+    ) -> None:
+        self.overs = sorted(overs)
+        super().__init__(f'over quota for: {", ".join(self.overs)}')
+        self.limits = dict(limits)
+        self.usages = dict(usages)
+        self.headroom = dict(headroom)
+
+
+class ReservationNotFound(CellplugError):
+    """The reservation ended before: committed, rolled back or expired."""
+
+    def __init__(self, handle: str) -> None:
+        super().__init__(f'reservation {handle} does not exist any more')
+        self.handle = handle
+
+
+# -- messaging -------------------------------------------------------------
+
+
+class RPCTimeout(CellplugError):
+    """A worker did not answer in time; whether it acted is unknown.
+
+    :ivar where: the cell (name and uuid), or the process's own queue.
+    """
+
+    def __init__(self, where: str, method: str, seconds: float | None) -> None:
+        after = 'in time' if seconds is None else f'within {seconds:g} s'
+        super().__init__(f'no worker of {where} answered {method!r} {after}')
+        self.where = where
+        self.method = method
+        self.seconds = seconds
+
+
+class QueueUnavailable(CellplugError):
+    """The process's own message queue does not answer."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f'the message queue is unavailable: {reason}')
+        self.reason = reason
+
+
+# -- drivers ---------------------------------------------------------------
+
+
+class DriverError(CellplugError):
+    """A driver that cannot be used.
+
+    :ivar interface: ``resolver``, ``quota`` or ``transport_cache``.
+    :ivar driver: the driver's name in the configuration.
+    """
+
+    def __init__(self, interface: str, driver: str, reason: str) -> None:
+        super().__init__(f'{interface} driver {driver!r}: {reason}')
+        self.interface = interface
+        self.driver = driver
+        self.reason = reason
+
+
+class UnknownDriver(DriverError):
+    """No installed distribution offers a driver of this name."""
+
+    def __init__(
+        self, interface: str, driver: str, available: Iterable[str]
+    ) -> None:
+        self.available = sorted(available)
+        names = ', '.join(self.available) or 'none'
+        super().__init__(
+            interface, driver, f'is not installed; installed are: {names}'
+        )
+
+
+class DuplicateDriver(DriverError):
+    """Two distributions offer a driver of this name.
+
+    :ivar origins: the distributions (name and version).
+    """
+
+    def __init__(
+        self, interface: str, driver: str, origins: Iterable[str]
+    ) -> None:
+        self.origins = sorted(origins)
+        super().__init__(
+            interface,
+            driver,
+            'is offered by more than one distribution: '
+            + ', '.join(self.origins)
+            + '; uninstall all but one',
+        )
+
+
+class DriverLoadError(DriverError):
+    """The driver's module or constructor failed; see ``__cause__``."""
+
+
+class WrongDriverType(DriverError):
+    """The entry point leads to something that is no driver of this kind."""

@@ -1,0 +1,1 @@
+"""The laptop deployment: an example service on cellplug, in one command."""

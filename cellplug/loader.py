@@ -1,0 +1,215 @@
+"""Drivers by name: found by stevedore, checked, built, closed.
+
+The only module that knows stevedore. A loader belongs to one router; it
+builds each driver once, and closes all in the reverse order of loading.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import inspect
+import types
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+import stevedore.driver
+from oslo_config import cfg
+from stevedore import exception as stevedore_exception
+
+from cellplug import exception
+from cellplug import interfaces
+from cellplug.interfaces import base
+
+INTERFACES: Mapping[str, Any] = types.MappingProxyType(
+    {
+        'resolver': interfaces.Resolver,
+        'transport_cache': interfaces.TransportCache,
+        'quota': interfaces.QuotaDriver,
+    }
+)
+"""Each interface's abstract base class, by its name."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Installed:
+    """A driver that some installed distribution offers.
+
+    :ivar target: ``module:Class``.
+    :ivar origin: the distribution and its version.
+    """
+
+    interface: str
+    name: str
+    target: str
+    origin: str
+
+
+def namespace(interface: str) -> str:
+    """The entry-point namespace of an interface."""
+    return f'cellplug.{interface}'
+
+
+def installed(interface: str | None = None) -> list[Installed]:
+    """What is installed, by interface and name; imports no driver."""
+    found = set()
+    for one in INTERFACES if interface is None else (interface,):
+        for point in importlib.metadata.entry_points(group=namespace(one)):
+            found.add(Installed(one, point.name, point.value, _origin(point)))
+    return sorted(found, key=dataclasses.astuple)
+
+
+def _origin(point: importlib.metadata.EntryPoint) -> str:
+    if point.dist is None:
+        return 'unknown'
+    return f'{point.dist.name} {point.dist.version}'
+
+
+def load_class(interface: str, name: str) -> type[Any]:
+    """The class behind a driver's name, checked.
+
+    :raises UnknownDriver: if nothing of this name is installed.
+    :raises DuplicateDriver: if more than one distribution offers it.
+    :raises DriverLoadError: if it cannot be imported, or was written for
+        other contracts.
+    :raises WrongDriverType: if it does not fill the interface.
+    """
+    known = installed(interface)
+    offers = [one for one in known if one.name == name]
+    if len(offers) > 1:
+        raise exception.DuplicateDriver(
+            interface, name, (f'{o.origin} ({o.target})' for o in offers)
+        )
+    if not offers:
+        raise exception.UnknownDriver(
+            interface, name, {one.name for one in known}
+        )
+    found: type[Any] = _checked(
+        interface, name, _import(interface, name, offers[0])
+    )
+    return found
+
+
+def _import(interface: str, name: str, offer: Installed) -> Any:
+    try:
+        return stevedore.driver.DriverManager(
+            namespace(interface), name, invoke_on_load=False
+        ).driver
+    except stevedore_exception.NoMatches as exc:
+        raise exception.DriverLoadError(
+            interface, name, f'{offer.origin} does not load ({offer.target})'
+        ) from exc
+    except Exception as exc:
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'{offer.target} of {offer.origin} cannot be imported: '
+            f'{type(exc).__name__}: {exc}',
+        ) from exc
+
+
+def _checked(interface: str, name: str, found: Any) -> Any:
+    wanted: Any = INTERFACES[interface]
+    if not inspect.isclass(found) or not issubclass(found, wanted):
+        raise exception.WrongDriverType(
+            interface,
+            name,
+            f'{found!r} is no subclass of cellplug.interfaces.'
+            f'{wanted.__name__}',
+        )
+    driver: Any = found
+    missing = sorted(getattr(found, '__abstractmethods__', ()))
+    if missing:
+        raise exception.WrongDriverType(
+            interface, name, f'{found.__name__} lacks {", ".join(missing)}'
+        )
+    if driver.api_version != base.API_VERSION:
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'was written for version {driver.api_version} of the driver '
+            f'contracts; this cellplug has {base.API_VERSION}',
+        )
+    return found
+
+
+def driver_options(
+    names: Iterable[Installed],
+) -> list[tuple[str, list[cfg.Opt]]]:
+    """The options of the drivers named that can be loaded, by group."""
+    groups = []
+    for one in names:
+        try:
+            options = list(load_class(one.interface, one.name).options())
+        except exception.DriverError:
+            continue
+        if options:
+            groups.append((f'{one.interface}_{one.name}', options))
+    return groups
+
+
+class Loader:
+    """Builds and keeps the drivers of one router.
+
+    Not for use by many threads at once: drivers load while a router is
+    built, and while a driver's constructor asks for another.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, host: base.DriverHost) -> None:
+        self._conf = conf
+        self._host = host
+        self._drivers: dict[tuple[str, str], Any] = {}
+        self._loading: list[tuple[str, str]] = []
+
+    def load(self, interface: str, name: str) -> Any:
+        """The driver, built at the first call.
+
+        :raises DriverError: if it cannot be loaded, or asks for itself.
+        """
+        key = (interface, name)
+        if key in self._drivers:
+            return self._drivers[key]
+        if key in self._loading:
+            chain = ' -> '.join(n for _, n in [*self._loading, key])
+            raise exception.DriverLoadError(
+                interface, name, f'stands in front of itself: {chain}'
+            )
+        self._loading.append(key)
+        try:
+            driver = self._build(interface, name)
+        finally:
+            self._loading.pop()
+        self._drivers[key] = driver
+        return driver
+
+    def _build(self, interface: str, name: str) -> Any:
+        found = load_class(interface, name)
+        group = f'{interface}_{name}'
+        self._conf.register_opts(list(found.options()), group)
+        options = getattr(self._conf, group, None)
+        try:
+            return found(options, self._host)
+        except exception.CellplugError:
+            raise
+        except Exception as exc:
+            raise exception.DriverLoadError(
+                interface,
+                name,
+                f'its constructor failed: {type(exc).__name__}: {exc}',
+            ) from exc
+
+    def close(self) -> None:
+        """Close all drivers, the last one first; one that fails stops none.
+
+        :raises ExceptionGroup: of what they raised.
+        """
+        failed = []
+        while self._drivers:
+            _, driver = self._drivers.popitem()
+            try:
+                driver.close()
+            except Exception as exc:  # noqa: BLE001 (raised below)
+                failed.append(exc)
+        if failed:
+            raise ExceptionGroup('drivers failed to close', failed)

@@ -1,0 +1,69 @@
+"""The ``database`` resolver: every look-up asks the API database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from cellplug import context as cellplug_context
+from cellplug import db
+from cellplug import interfaces
+from cellplug import objects
+
+
+class _Context(cellplug_context.RequestContext):
+    """The driver's own context; never a thread's current one."""
+
+    def update_store(self) -> None:
+        """Leave oslo.context's current context as it is."""
+
+
+class DatabaseResolver(interfaces.Resolver):
+    """Reads cells and instance mappings from the API database's primary.
+
+    *When it is right.* Always: it is the default. It remembers nothing, so
+    every answer is the truth of the moment; a look-up costs one query.
+
+    *Needs* ``[api_database] connection``. Without it every method raises
+    NotSupported; while the database is down, DatabaseUnavailable.
+    """
+
+    capabilities = frozenset({interfaces.ResolverCapability.INSTANCES})
+
+    def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
+        self._reader = host.database.api.reader.primary.single.connection
+        self._context = _Context(request_id=f'req-resolver-{os.getpid()}')
+
+    def get_cell(self, cell: str) -> objects.CellMapping:
+        """The cell of this uuid or name: one query."""
+        with self._reader.using(self._context) as connection:
+            return db.cell_queries.get(connection, cell)
+
+    def list_cells(self) -> list[objects.CellMapping]:
+        """All cells: one query."""
+        with self._reader.using(self._context) as connection:
+            return db.cell_queries.get_all(connection)
+
+    def get_instance(self, instance_uuid: str) -> objects.InstanceMapping:
+        """The mapping and its cell: one query."""
+        with self._reader.using(self._context) as connection:
+            return db.instance_queries.get(connection, instance_uuid)
+
+    def get_instances(
+        self, instance_uuids: Iterable[str]
+    ) -> dict[str, objects.InstanceMapping]:
+        """The mappings and their cells: one query for some hundred."""
+        with self._reader.using(self._context) as connection:
+            return db.instance_queries.get_many(connection, instance_uuids)
+
+    def forget_cell(self, cell_uuid: str) -> None:
+        """Nothing to forget."""
+
+    def forget_instance(
+        self, instance_uuid: str, below_generation: int | None = None
+    ) -> None:
+        """Nothing to forget."""
+
+    def close(self) -> None:
+        """Nothing to close: the engines are the router's."""

@@ -1,0 +1,97 @@
+"""The ``process`` transport cache: one transport per URL, kept for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from cellplug import interfaces
+
+
+class _Entry:
+    """A transport and how many use it just now."""
+
+    def __init__(self, transport: interfaces.Transport) -> None:
+        self.transport = transport
+        self.users = 0
+        self.retired = False
+
+
+class _State:
+    """What one process has open."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.entries: dict[str, _Entry] = {}
+
+
+class ProcessTransportCache(interfaces.TransportCache):
+    """Keeps a transport for each URL for as long as the process lives.
+
+    *When it is right.* Almost always: it is the default. A transport that
+    was used holds two broker connections or more; a process that talks to
+    very many cells may want a bounded cache.
+
+    *Fork.* Keyed by process id: a child opens its own, and leaves the
+    parent's alone.
+    """
+
+    capabilities = frozenset({interfaces.TransportCacheCapability.KEEPS})
+
+    def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
+        self._host = host
+        self._states: dict[int, _State] = {}
+
+    def _state(self) -> _State:
+        pid = os.getpid()
+        state = self._states.get(pid)
+        return state or self._states.setdefault(pid, _State())
+
+    @contextlib.contextmanager
+    def use(self, url: str) -> Iterator[interfaces.Transport]:
+        """Borrow the transport; it is opened at the first use."""
+        state = self._state()
+        entry = self._enter(state, url)
+        try:
+            yield entry.transport
+        finally:
+            self._leave(state, url, entry)
+
+    def _enter(self, state: _State, url: str) -> _Entry:
+        with state.lock:
+            entry = state.entries.get(url)
+            if entry is None or entry.transport.broken:
+                entry = _Entry(self._host.open_transport(url))
+                state.entries[url] = entry
+            entry.users += 1
+            return entry
+
+    def _leave(self, state: _State, url: str, entry: _Entry) -> None:
+        with state.lock:
+            entry.users -= 1
+            if entry.transport.broken and state.entries.get(url) is entry:
+                del state.entries[url]
+                entry.retired = True
+            last = entry.retired and not entry.users
+        if last:
+            entry.transport.close()
+
+    def retire(self, url: str) -> None:
+        """Close the transport when its last user has left."""
+        state = self._state()
+        with state.lock:
+            entry = state.entries.pop(url, None)
+            if entry is None:
+                return
+            entry.retired = True
+            last = not entry.users
+        if last:
+            entry.transport.close()
+
+    def close(self) -> None:
+        """Retire all transports of this process."""
+        for url in list(self._state().entries):
+            self.retire(url)
