@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
+import io
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +55,7 @@ class Schema:
 
     def version(self, bind: sa.Engine | sa.Connection) -> str | None:
         """The revision a database is at; None if it has no such schema."""
-        import sqlalchemy as sa  # noqa: PLC0415
+        import sqlalchemy as sa
 
         with _connected(bind) as connection:
             if not sa.inspect(connection).has_table(self.version_table):
@@ -87,7 +88,7 @@ class Schema:
             release does not know, or has a foreign table in the way.
         :raises InvalidInput: for an unknown ``revision``.
         """
-        from cellplug.db import schema_lock  # noqa: PLC0415
+        from cellplug.db import schema_lock
 
         with _connected(bind, free=True) as connection:
             if revision == 'head' and self._is_synced(connection):
@@ -101,8 +102,8 @@ class Schema:
             return self.is_current(connection)
 
     def _upgrade(self, connection: sa.Connection, revision: str) -> None:
-        from alembic import command  # noqa: PLC0415
-        from alembic.util import CommandError  # noqa: PLC0415
+        from alembic import command
+        from alembic.util import CommandError
 
         try:
             command.upgrade(self._config(connection), revision)
@@ -110,11 +111,12 @@ class Schema:
             raise self._explain(connection, revision) from exc
 
     def _config(self, connection: sa.Connection | None = None) -> Any:
-        from alembic import config as alembic_config  # noqa: PLC0415
+        from alembic import config as alembic_config
 
         package = importlib.import_module(f'{self.package}.alembic')
         config = alembic_config.Config(
-            attributes={'schema': self, 'connection': connection}
+            stdout=io.StringIO(),
+            attributes={'schema': self, 'connection': connection},
         )
         directory = pathlib.Path(str(package.__file__)).parent
         # Alembic interpolates % in options.
@@ -127,7 +129,7 @@ class Schema:
     def _explain(
         self, connection: sa.Connection, revision: str
     ) -> exception.CellplugError:
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
+        from alembic.script import ScriptDirectory
 
         scripts = ScriptDirectory.from_config(self._config())
         known = {script.revision for script in scripts.walk_revisions()}
@@ -159,7 +161,7 @@ def _connected(
     bind: sa.Engine | sa.Connection, *, free: bool = False
 ) -> Iterator[sa.Connection]:
     """A connection of an engine, or the one that was passed."""
-    import sqlalchemy as sa  # noqa: PLC0415
+    import sqlalchemy as sa
 
     if isinstance(bind, sa.Engine):
         with bind.connect() as connection:

@@ -11,6 +11,7 @@ alone; so no mapping can name a cell that is gone.
 from __future__ import annotations
 
 import contextlib
+import datetime
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +29,7 @@ from cellplug.objects import urls
 _cell = models.cell_mapping
 _instance = models.instance_mapping
 
-COLUMNS: tuple[sa.Column[Any], ...] = (
+ESSENTIALS: tuple[sa.Column[Any], ...] = (
     _cell.c.uuid,
     _cell.c.name,
     _cell.c.database_connection,
@@ -36,10 +37,9 @@ COLUMNS: tuple[sa.Column[Any], ...] = (
     _cell.c.slave_connection,
     _cell.c.state,
     _cell.c.generation,
-    _cell.c.created_at,
-    _cell.c.updated_at,
 )
-"""What :func:`from_row` takes, in this order."""
+COLUMNS = (*ESSENTIALS, _cell.c.created_at, _cell.c.updated_at)
+"""What :func:`from_columns` takes, in this order; times may be left out."""
 
 _SELECT = sa.select(*COLUMNS)
 _BY_UUID = _SELECT.where(_cell.c.uuid == sa.bindparam('cell'))
@@ -72,18 +72,28 @@ _RIVALS = sa.select(_cell.c.name, *(_cell.c[key] for key in _UNIQUE)).where(
 )
 
 
-def from_row(row: Any) -> CellMapping:
-    """The cell in a row that begins with :data:`COLUMNS`."""
+def from_columns(
+    uuid: str,
+    name: str,
+    database_connection: str,
+    transport_url: str,
+    slave_connection: str | None,
+    state: str,
+    generation: int,
+    created_at: datetime.datetime | None = None,
+    updated_at: datetime.datetime | None = None,
+) -> CellMapping:
+    """The cell whose :data:`COLUMNS` these are."""
     return CellMapping(
-        uuid=row[0],
-        name=row[1],
-        database_connection=row[2],
-        transport_url=row[3],
-        slave_connection=row[4],
-        state=CellState(row[5]),
-        generation=row[6],
-        created_at=row[7],
-        updated_at=row[8],
+        uuid=uuid,
+        name=name,
+        database_connection=database_connection,
+        transport_url=transport_url,
+        slave_connection=slave_connection,
+        state=CellState(state),
+        generation=generation,
+        created_at=created_at,
+        updated_at=updated_at,
     )
 
 
@@ -101,7 +111,7 @@ def get(session: tables.Handle, cell: str) -> CellMapping:
 
 def get_all(session: tables.Handle) -> list[CellMapping]:
     """Every cell, in the order in which they were created."""
-    return [from_row(row) for row in session.execute(_ALL)]
+    return [from_columns(*row) for row in session.execute(_ALL)]
 
 
 def lock(session: tables.Handle, uuid: str) -> CellMapping:
@@ -174,7 +184,7 @@ def _one(
     row = session.execute(statement, {'cell': cell}).first()
     if row is None:
         raise exception.CellMappingNotFound(cell)
-    return from_row(row)
+    return from_columns(*row)
 
 
 def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +199,17 @@ def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
     if 'transport_url' in row:
         row['transport_digest'] = urls.transport_digest(row['transport_url'])
     return row
+
+
+def check_unique(
+    session: tables.Handle, values: Mapping[str, Any], own: str = ''
+) -> None:
+    """Raise CellMappingExists if another cell has one of the unique values.
+
+    :param values: as for :func:`create` or :func:`update`.
+    :param own: the uuid of the cell that may have them.
+    """
+    _refuse_rivals(session, _stored(values), own)
 
 
 @contextlib.contextmanager

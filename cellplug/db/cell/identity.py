@@ -19,6 +19,7 @@ what was read before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -33,9 +34,6 @@ IsKnown = Callable[[str], bool]
 
 PENDING = 'pending'
 CLAIMED = 'claimed'
-
-READ = 'SELECT cell_uuid, claim_state FROM cell_identity WHERE id = 1'
-"""What :func:`read` asks, for a DBAPI connection."""
 
 _ATTEMPTS = 10
 """How many lost races in a row are taken for something else."""
@@ -173,7 +171,7 @@ def _write(
 
 
 def _read(
-    session: tables.Handle, statement: sa.Select[tuple[str, str]]
+    session: tables.Handle, statement: sa.Select[Any]
 ) -> Identity | None:
     row = session.execute(statement).first()
     return None if row is None else Identity(row[0], row[1])
