@@ -16,7 +16,6 @@ from typing import Any
 
 import stevedore.driver
 from oslo_config import cfg
-from stevedore import exception as stevedore_exception
 
 from cellplug import exception
 from cellplug import interfaces
@@ -92,21 +91,26 @@ def load_class(interface: str, name: str) -> type[Any]:
 
 
 def _import(interface: str, name: str, offer: Installed) -> Any:
+    failures: list[BaseException] = []
+
+    def note(manager: Any, point: Any, error: BaseException) -> None:
+        failures.append(error)
+
     try:
         return stevedore.driver.DriverManager(
-            namespace(interface), name, invoke_on_load=False
+            namespace(interface),
+            name,
+            invoke_on_load=False,
+            on_load_failure_callback=note,
         ).driver
-    except stevedore_exception.NoMatches as exc:
-        raise exception.DriverLoadError(
-            interface, name, f'{offer.origin} does not load ({offer.target})'
-        ) from exc
-    except Exception as exc:
+    except RuntimeError as exc:  # stevedore's NoMatches
+        cause = failures[0] if failures else exc
         raise exception.DriverLoadError(
             interface,
             name,
             f'{offer.target} of {offer.origin} cannot be imported: '
-            f'{type(exc).__name__}: {exc}',
-        ) from exc
+            f'{type(cause).__name__}: {cause}',
+        ) from cause
 
 
 def _checked(interface: str, name: str, found: Any) -> Any:
