@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
+
+LOG = logging.getLogger(__name__)
 
 
 class Janitor:
@@ -19,26 +22,30 @@ class Janitor:
     def __init__(self, interval: float, sweep: Callable[[], None]) -> None:
         self._interval = interval
         self._sweep = sweep
-        self._pid = 0
-        self._stop = threading.Event()
+        self._stops: dict[int, threading.Event] = {}
 
     def wake(self) -> None:
         """Make sure that the thread runs in this process."""
-        if self._pid == os.getpid():
+        pid = os.getpid()
+        if pid in self._stops:
             return
-        self._pid = os.getpid()
-        self._stop = threading.Event()
+        stop = threading.Event()
+        if self._stops.setdefault(pid, stop) is not stop:
+            return
         threading.Thread(
             target=self._run,
-            args=(self._stop,),
+            args=(stop,),
             name='cellplug-janitor',
             daemon=True,
         ).start()
 
     def _run(self, stop: threading.Event) -> None:
         while not stop.wait(self._interval):
-            self._sweep()
+            try:
+                self._sweep()
+            except Exception:
+                LOG.exception('Closing idle connections failed')
 
     def stop(self) -> None:
-        """Let the thread end; it is not waited for."""
-        self._stop.set()
+        """Let the thread end, and start no other; it is not waited for."""
+        self._stops.setdefault(os.getpid(), threading.Event()).set()

@@ -94,13 +94,13 @@ class EngineRegistry:
         self._closed = False
 
     def _state(self) -> _State:
+        if self._closed:
+            raise exception.RouterClosed('the router was closed')
         state = self._states.get(os.getpid())
         return state if state is not None else self._new_state()
 
     def _new_state(self) -> _State:
         """The state of a process that has none: the first, or a child."""
-        if self._closed:
-            raise exception.RouterClosed('the router was closed')
         state = _State()
         for parent in list(self._states.values()):
             for uuid, entry in list(parent.cells.items()):
