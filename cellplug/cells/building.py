@@ -119,7 +119,6 @@ def build(
             registry,
             resolver,
             schemas.Claims(database, cell_settings),
-            clock,
         ),
         instances=instances.InstanceCollection(database, resolver),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from typing import Any
 from typing import Literal
 
@@ -42,13 +41,11 @@ class CellCollection:
         registry: db_registry.EngineRegistry,
         resolver: Any,
         claims: schemas.Claims,
-        clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._registry = registry
         self._resolver = resolver
         self._claims = claims
-        self._clock = clock
 
     def get(self, cell: Cell) -> mappings.CellMapping:
         """The cell as it is now.
@@ -204,12 +201,12 @@ class CellCollection:
         :raises CellInUse: while instance mappings name the cell.
         :raises CellMappingNotFound: if there is no such cell.
         """
-        known = self._current(cell)
         with self._writing() as session:
+            known = db.cell_queries.get(session, named(cell))
             db.cell_queries.delete(session, known.uuid)
-        self._registry.bury(
-            known.uuid, max(known.generation, int(self._clock() * 1_000_000))
-        )
+        # A cell of this uuid that is created later has a higher generation,
+        # by the database's clock; this process's clock may be ahead of it.
+        self._registry.bury(known.uuid, known.generation)
         self._resolver.forget_cell(known.uuid)
 
     def claim(self, cell: Cell) -> None:
