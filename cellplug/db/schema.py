@@ -5,8 +5,8 @@ version table of its own, so that the service's own Alembic tables in the same
 database are never looked at. There is no ``alembic.ini``, no URL and no
 logging configuration: whoever calls passes an engine.
 
-SQLAlchemy and Alembic are imported inside functions, because they cost more
-to start than everything else that a command may need.
+Alembic is imported when something is to be migrated: it costs more to start
+than everything else that a service needs of this module.
 """
 
 from __future__ import annotations
@@ -14,16 +14,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib
-import io
-import pathlib
 from collections.abc import Iterator
-from typing import Any
-from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
 
 from cellplug import exception
-
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+from cellplug.db import schema_lock
 
 _REVISION = 'version_num'
 
@@ -55,8 +51,6 @@ class Schema:
 
     def version(self, bind: sa.Engine | sa.Connection) -> str | None:
         """The revision a database is at; None if it has no such schema."""
-        import sqlalchemy as sa
-
         with _connected(bind) as connection:
             if not sa.inspect(connection).has_table(self.version_table):
                 return None
@@ -88,8 +82,6 @@ class Schema:
             release does not know, or has a foreign table in the way.
         :raises InvalidInput: for an unknown ``revision``.
         """
-        from cellplug.db import schema_lock
-
         with _connected(bind, free=True) as connection:
             if revision == 'head' and self._is_synced(connection):
                 return
@@ -102,49 +94,25 @@ class Schema:
             return self.is_current(connection)
 
     def _upgrade(self, connection: sa.Connection, revision: str) -> None:
-        from alembic import command
-        from alembic.util import CommandError
+        # Alembic's start-up cost, see above.
+        from cellplug.db import migrating  # noqa: PLC0415
 
-        try:
-            command.upgrade(self._config(connection), revision)
-        except CommandError as exc:
-            raise self._explain(connection, revision) from exc
-
-    def _config(self, connection: sa.Connection | None = None) -> Any:
-        from alembic import config as alembic_config
-
-        package = importlib.import_module(f'{self.package}.alembic')
-        config = alembic_config.Config(
-            stdout=io.StringIO(),
-            attributes={'schema': self, 'connection': connection},
+        branch = migrating.Branch(
+            f'{self.package}.alembic', self.version_table, self.metadata()
         )
-        directory = pathlib.Path(str(package.__file__)).parent
-        # Alembic interpolates % in options.
-        config.set_main_option(
-            'script_location', str(directory).replace('%', '%%')
-        )
-        config.set_main_option('path_separator', 'os')
-        return config
-
-    def _explain(
-        self, connection: sa.Connection, revision: str
-    ) -> exception.CellplugError:
-        from alembic.script import ScriptDirectory
-
-        scripts = ScriptDirectory.from_config(self._config())
-        known = {script.revision for script in scripts.walk_revisions()}
+        known = branch.revisions()
         found = self.version(connection)
         if found is not None and found not in known:
-            return exception.SchemaMissing(
+            raise exception.SchemaMissing(
                 f'the {self.name}',
                 found,
-                'which this release of cellplug does not know; it was made '
-                'by a newer one',
+                'a newer release of cellplug made it so; use that one',
             )
-        return exception.InvalidInput(
-            'revision',
-            f'{revision!r} is none of {", ".join(sorted(known))}, head',
-        )
+        if revision not in ('head', *known):
+            raise exception.InvalidInput(
+                'revision', f'{revision!r} is none of {", ".join(known)}, head'
+            )
+        branch.upgrade(connection, revision)
 
 
 API = Schema(
@@ -161,8 +129,6 @@ def _connected(
     bind: sa.Engine | sa.Connection, *, free: bool = False
 ) -> Iterator[sa.Connection]:
     """A connection of an engine, or the one that was passed."""
-    import sqlalchemy as sa
-
     if isinstance(bind, sa.Engine):
         with bind.connect() as connection:
             yield connection

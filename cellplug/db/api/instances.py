@@ -10,12 +10,17 @@ Lock order: the cells' rows by uuid (shared), then the mappings by instance.
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite
 
 from cellplug import exception
 from cellplug.db import tables
@@ -31,7 +36,7 @@ BATCH = 500
 """How many instances one statement names."""
 
 _ATTEMPTS = 5
-"""How often a mapping may vanish between a lost race and the look after it."""
+"""How often in a row somebody may unmap what was in the way."""
 
 _COLUMNS = (
     _instance.c.instance_uuid,
@@ -65,9 +70,35 @@ _LIST = _SELECT.order_by(_instance.c.instance_uuid)
 _COUNT = sa.select(sa.func.count()).where(
     _instance.c.cell_uuid == sa.bindparam('cell')
 )
-_INSERT = sa.insert(_instance).values(generation=tables.clock())
-_INSERT_MANY = _INSERT.returning(_instance.c.id)
-"""MariaDB answers it once for all rows, instead of once for each."""
+_NEW = {'generation': tables.clock()}
+_MYSQL_INSERT = (
+    mysql.insert(_instance)
+    .values(_NEW)
+    .on_duplicate_key_update(id=_instance.c.id)
+)
+_INSERTS: Mapping[str, Any] = types.MappingProxyType(
+    {
+        'mysql': _MYSQL_INSERT,
+        'mariadb': _MYSQL_INSERT,
+        'postgresql': (
+            postgresql.insert(_instance).values(_NEW).on_conflict_do_nothing()
+        ),
+        'sqlite': (
+            sqlite.insert(_instance).values(_NEW).on_conflict_do_nothing()
+        ),
+    }
+)
+"""Insert the instances that are not mapped, and leave the others alone.
+
+Other than an INSERT that fails, it needs no savepoint; and on MariaDB, of
+several that wait for one winner each in turn gets its lock exclusively, where
+shared ones would deadlock.
+"""
+
+_INSERTS_AT_ONCE: Mapping[str, Any] = types.MappingProxyType(
+    {name: one.returning(_instance.c.id) for name, one in _INSERTS.items()}
+)
+"""MariaDB answers these once for all rows, instead of once for each."""
 
 _DELETE = sa.delete(_instance).where(
     _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
@@ -279,34 +310,31 @@ def _insert(
 ) -> dict[str, InstanceMapping]:
     """Insert what is not there; the cells are locked.
 
-    Of a lost race the winner's row is seen at the next look. It may be
-    deleted right after, so there are several.
+    What somebody else inserted is seen at the look behind it. It may be
+    deleted in between, so there are several.
     """
-    attempt = 0
-    found: dict[str, InstanceMapping] = {}
+    uuids = [one.instance_uuid for one in wanted]
     missing = list(wanted)
-    while missing:
-        attempt += 1
-        try:
-            with tables.savepoint(session):
-                _insert_rows(session, [_row(one) for one in missing])
-        except tables.DUPLICATE:
-            if attempt == _ATTEMPTS:
-                raise
-        found = get_many(session, [one.instance_uuid for one in wanted])
+    for _ in range(_ATTEMPTS):
+        _insert_rows(session, [_row(one) for one in missing])
+        found = get_many(session, uuids)
+        missing = []
         for one in wanted:
             if one.instance_uuid in found:
                 _refuse_other_cell(found[one.instance_uuid], one.cell_uuid)
-        missing = [one for one in wanted if one.instance_uuid not in found]
-    return found
+            else:
+                missing.append(one)
+        if not missing:
+            return found
+    raise exception.InstanceMappingNotFound(missing[0].instance_uuid)
 
 
 def _insert_rows(session: tables.Handle, rows: list[dict[str, Any]]) -> None:
     dialect = tables.connection(session).dialect
     if len(rows) > 1 and dialect.insert_executemany_returning:
-        session.execute(_INSERT_MANY, rows).close()
+        session.execute(_INSERTS_AT_ONCE[dialect.name], rows).close()
     else:
-        session.execute(_INSERT, rows)
+        session.execute(_INSERTS[dialect.name], rows)
 
 
 def _row(mapping: InstanceMapping) -> dict[str, Any]:
