@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 
-_MADE_FROM = ('setup.cfg', 'pyproject.toml', 'constraints.txt')
+_MADE_FROM = ('setup.cfg', 'constraints.txt')
 _VENV_PACKAGE = 'python3-venv'
 
 
