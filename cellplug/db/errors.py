@@ -9,6 +9,8 @@ from sqlalchemy import exc as sa_exc
 
 from cellplug import exception
 from cellplug.db import engines as db_engines
+from cellplug.db import tables
+from cellplug.db.api import models
 
 _CANCELLED = '57014'
 """PostgreSQL's SQLSTATE of a statement over statement_timeout."""
@@ -34,6 +36,23 @@ def unavailable(
     if not _is_down(error):
         return None
     return label.unavailable(reason(error), before_first_statement=unanswered)
+
+
+def api_schema_missing(error: BaseException) -> exception.SchemaMissing | None:
+    """The SchemaMissing that ``error`` means, None if it means none.
+
+    :param error: met in the API database, where a service may keep tables of
+        its own; only cellplug's count.
+    """
+    if not isinstance(error, sa_exc.DBAPIError | oslo_exception.DBError):
+        return None
+    if not tables.is_missing_table(error):
+        return None
+    if not any(name in reason(error) for name in models.METADATA.tables):
+        return None
+    return exception.SchemaMissing(
+        'the API database', hint='run: cellplug-manage api-db sync'
+    )
 
 
 def _is_down(error: BaseException) -> bool:

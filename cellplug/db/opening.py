@@ -174,9 +174,11 @@ class Opening:
     def _raise_ours(
         self, ended_by: BaseException, error: Any, frame: frames.Frame
     ) -> None:
-        ours = errors.unavailable(
+        ours: exception.CellplugError | None = errors.unavailable(
             ended_by, frame.engines.label, unanswered=not frame.answered
         )
+        if ours is None and frame.key == db_registry.API_DATABASE:
+            ours = errors.api_schema_missing(ended_by)
         if ours is not None:
             raise ours from ended_by
         if ended_by is not error:

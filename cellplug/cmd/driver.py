@@ -1,0 +1,68 @@
+"""``driver``: what is installed and configured."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from cellplug import exception
+from cellplug.cmd import base
+
+
+class List(base.Lister):
+    """List the drivers that are installed, and whether they load.
+
+    Asks no database.
+    """
+
+    notes = """\
+columns: interface, name, origin (the distribution and its version), in_use
+  (true if the configuration names it), loads (true or false), error (why it
+  does not load)"""
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Any]:
+        """List them; one that is broken leaves the others listed."""
+        from cellplug import loader
+
+        used = {
+            (interface, self.conf[interface].driver)
+            for interface in loader.INTERFACES
+        }
+        known = [(d.interface, d.name, d.origin) for d in loader.installed()]
+        absent = used - {(interface, name) for interface, name, _ in known}
+        rows = [
+            self._row(used, interface, name, origin)
+            for interface, name, origin in sorted(
+                [*known, *((*one, '') for one in absent)]
+            )
+        ]
+        columns = ('interface', 'name', 'origin', 'in_use', 'loads', 'error')
+        return columns, rows
+
+    def _row(
+        self,
+        used: set[tuple[str, str]],
+        interface: str,
+        name: str,
+        origin: str,
+    ) -> base.Row:
+        from cellplug import loader
+
+        error = None
+        try:
+            loader.load_class(interface, name)
+        except exception.DriverError as exc:
+            error = self.app.hider.hide(' '.join(exc.reason.split()))
+        return base.row(
+            (
+                interface,
+                name,
+                origin or None,
+                (interface, name) in used,
+                error is None,
+                error,
+            )
+        )
