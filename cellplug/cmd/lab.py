@@ -1,0 +1,217 @@
+"""``lab``: a whole deployment on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from cellplug import exception
+from cellplug.cmd import base
+from cellplug.cmd import outcome
+
+
+class _Lab(base.Command):
+    """What the commands have in common."""
+
+    exit_codes = {  # noqa: RUF012 (as in the base class)
+        outcome.DONE: 'every instance lies where its mapping says',
+        outcome.FAILED: 'one does not, or the lab could not run to its end',
+    }
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The parser, with the choice of a format."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '-f',
+            '--format',
+            choices=['table', 'json'],
+            default='table',
+            help='table for people (the default) or json for machines',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Do it; Ctrl-C ends everything that was started."""
+        if importlib.util.find_spec('rich') is None:
+            raise exception.NotSupported(
+                "the lab needs rich; install it with: pip install 'rich>=13'"
+            )
+        try:
+            with _interruptible():
+                return self.work(parsed_args)
+        except KeyboardInterrupt:
+            self.say('interrupted; all that was started has ended')
+            return outcome.INTERRUPTED
+
+    def work(self, parsed_args: argparse.Namespace) -> int:
+        """Do it; the exit code."""
+        raise NotImplementedError
+
+    def print_json(self, document: dict[str, Any]) -> None:
+        """Print the one document for machines."""
+        self.app.stdout.write(json.dumps(document, indent=2) + '\n')
+
+
+class LabRun(_Lab):
+    """Run a whole deployment on this machine and show where requests go.
+
+    An API database, cell0 and N cells, an example service with a worker for
+    each cell, and a stream of requests. Afterwards every database is opened
+    once more, by itself, to check that each instance lies in the cell that
+    its mapping says.
+
+    By default the databases are SQLite files and messages stay within this
+    process: nothing needs to be installed, and nothing is left behind.
+    """
+
+    notes = """\
+examples:
+  cellplug-manage lab run --directory /tmp/lab
+  cellplug-manage lab run --real --cells 5
+  cellplug-manage lab run \\
+      --database-connection 'mysql+pymysql://user:password@host/lab_{cell}' \\
+      --transport-url 'rabbit://user:password@host/lab_{cell}'
+
+{cell} stands for api, cell0, cell1 and so on; it is the only field. The
+databases and the vhosts (of cell1 and so on) must exist. What a former run
+left in them, or in the directory, is continued: its cells stay, and new
+instances are added."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The parser, with what the deployment is made of."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--cells',
+            type=int,
+            metavar='N',
+            help='cells beside cell0, 1 to 30 (default: 3, or as many as '
+            'the former lab in the directory has)',
+        )
+        parser.add_argument(
+            '--instances',
+            type=int,
+            default=30,
+            metavar='N',
+            help='instances to boot, 1 to 100000 (default: 30); one more '
+            'fits into no cell and goes to cell0',
+        )
+        parser.add_argument(
+            '--directory',
+            metavar='DIR',
+            help='keep everything here, to look at it with the other '
+            'commands: a directory that is empty, or to be made, or a former '
+            "lab's, which is continued (default: a temporary one)",
+        )
+        _add_server_options(parser)
+        return parser
+
+    def work(self, parsed_args: argparse.Namespace) -> int:
+        """Run it, and print the report."""
+        from cellplug.lab import errors
+        from cellplug.lab import run
+        from cellplug.lab import screen
+        from cellplug.lab import settings
+
+        wanted = settings.Settings(
+            cells=parsed_args.cells,
+            instances=parsed_args.instances,
+            directory=parsed_args.directory,
+            real=parsed_args.real,
+            database_template=parsed_args.database_connection,
+            transport_template=parsed_args.transport_url,
+        )
+        try:
+            with screen.progress(self.app.stderr) as progress:
+                report = run.run(wanted, progress)
+        except errors.LabUsageError as exc:
+            raise outcome.UsageError(str(exc)) from exc
+        if parsed_args.format == 'json':
+            self.print_json(report.document())
+        else:
+            screen.show(report, self.app.stdout)
+        return outcome.DONE if report.check.holds else outcome.FAILED
+
+
+class LabCheck(_Lab):
+    """Check a kept lab: whether each instance lies where its mapping says.
+
+    Every database is opened by itself, with SQLAlchemy alone.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The parser, with the directory."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'directory',
+            metavar='DIR',
+            help='what was given to "lab run --directory"',
+        )
+        return parser
+
+    def work(self, parsed_args: argparse.Namespace) -> int:
+        """Check it, and print the outcome."""
+        from cellplug.lab import report
+        from cellplug.lab import run
+        from cellplug.lab import screen
+
+        found = run.check(parsed_args.directory)
+        if parsed_args.format == 'json':
+            self.print_json(report.check_document(found))
+        else:
+            screen.show_check(found, self.app.stdout)
+        return outcome.DONE if found.holds else outcome.FAILED
+
+
+def _add_server_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--real',
+        action='store_true',
+        help='on a MariaDB and a RabbitMQ of its own, which end with the '
+        'run, and with a worker process for each cell',
+    )
+    parser.add_argument(
+        '--database-connection',
+        metavar='TEMPLATE',
+        help='on your database server: a URL with {cell} in it',
+    )
+    parser.add_argument(
+        '--transport-url',
+        metavar='TEMPLATE',
+        help='on your message broker: a URL with {cell} in it',
+    )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Turn the first signal that asks to end into KeyboardInterrupt.
+
+    Later ones are ignored: ending what was started takes seconds, and is
+    bounded.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signals = [
+        signum
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # nohup, for one, ignores on purpose.
+        if signal.getsignal(signum) != signal.SIG_IGN
+    ]
+
+    def interrupt(*_: object) -> None:
+        for signum in signals:
+            signal.signal(signum, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    former = {signum: signal.signal(signum, interrupt) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, handler in former.items():
+            signal.signal(signum, handler)

@@ -1,0 +1,98 @@
+"""What a run did, as one document for machines; people get ``screen``."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from typing import Any
+
+import cellplug
+from cellplug.lab import check as lab_check
+from cellplug.lab import traffic as lab_traffic
+from cellplug.objects import urls
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """Everything there is to say about a run.
+
+    :ivar kind: on what it ran.
+    :ivar directory: where it was kept, None if it was not.
+    :ivar cells: all cells, cell0 first.
+    :ivar seconds: how long the run took, start and end of servers included.
+    """
+
+    kind: str
+    directory: str | None
+    cells: list[cellplug.CellMapping]
+    placed: list[lab_traffic.Placed]
+    listed: int
+    latencies: list[lab_traffic.Latency]
+    check: lab_check.Outcome
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything was as it should be."""
+        return self.check.holds
+
+    def booted(self) -> collections.Counter[str]:
+        """How many instances of this run each cell got, by its uuid."""
+        return collections.Counter(one.cell_uuid for one in self.placed)
+
+    def name_of(self, cell_uuid: str) -> str:
+        """A cell's name."""
+        return {cell.uuid: cell.name for cell in self.cells}[cell_uuid]
+
+    def document(self) -> dict[str, Any]:
+        """The report for ``-f json``; times in milliseconds."""
+        return {
+            'deployment': self.kind,
+            'directory': self.directory,
+            'seconds': round(self.seconds, 3),
+            'cells': [self._cell(cell) for cell in self.cells],
+            'instances': [self._instance(one) for one in self.placed],
+            'listed': self.listed,
+            'requests': {
+                one.request: {
+                    'count': one.count,
+                    'median_ms': round(one.median * 1000, 2),
+                    'p95_ms': round(one.p95 * 1000, 2),
+                    'max_ms': round(one.longest * 1000, 2),
+                }
+                for one in self.latencies
+            },
+            'check': check_document(self.check),
+        }
+
+    def _cell(self, cell: cellplug.CellMapping) -> dict[str, Any]:
+        return {
+            'name': cell.name,
+            'uuid': cell.uuid,
+            'database_connection': urls.mask(cell.database_connection),
+            'transport_url': urls.mask(cell.transport_url),
+            'booted': self.booted()[cell.uuid],
+            'instances': self.check.rows.get(cell.name),
+        }
+
+    def _instance(self, one: lab_traffic.Placed) -> dict[str, Any]:
+        return {
+            'name': one.name,
+            'uuid': one.uuid,
+            'cell': self.name_of(one.cell_uuid),
+            'cell_uuid': one.cell_uuid,
+            'host': one.host,
+            'state': one.state,
+            'requests': one.requests,
+        }
+
+
+def check_document(outcome: lab_check.Outcome) -> dict[str, Any]:
+    """The check alone."""
+    return {
+        'holds': outcome.holds,
+        'mappings': outcome.mappings,
+        'rows': outcome.rows,
+        'deleted': outcome.deleted,
+        'problems': outcome.problems,
+    }

@@ -1,0 +1,127 @@
+"""What a run of the lab was asked for, checked before anything starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from cellplug import exception
+from cellplug.lab import errors
+from cellplug.objects import urls
+
+DEFAULT_CELLS = 3
+MAX_CELLS = 30
+DEFAULT_INSTANCES = 30
+MAX_INSTANCES = 100_000
+
+_FIELD = '{cell}'
+_ANY_FIELD = re.compile(r'\{[^{}]*\}')
+_IN_PROCESS = ('fake:', 'kombu+memory:', 'memory:')
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The arguments of one run.
+
+    :ivar cells: how many cells beside cell0; None: as many as the former lab
+        in the directory has, else :data:`DEFAULT_CELLS`.
+    :ivar instances: how many to boot.
+    :ivar directory: where to keep everything; None: nowhere.
+    :ivar real: on a private MariaDB and RabbitMQ.
+    :ivar database_template: a URL with ``{cell}``, for servers of one's own;
+        a secret. Likewise ``transport_template``.
+    """
+
+    cells: int | None = None
+    instances: int = DEFAULT_INSTANCES
+    directory: str | None = None
+    real: bool = False
+    database_template: str | None = dataclasses.field(default=None, repr=False)
+    transport_template: str | None = dataclasses.field(
+        default=None, repr=False
+    )
+
+    @property
+    def own_servers(self) -> bool:
+        """Whether the servers are the user's own."""
+        return self.database_template is not None
+
+    def check(self) -> None:
+        """Refuse what cannot be.
+
+        :raises LabUsageError: naming the option.
+        """
+        if self.cells is not None:
+            _within('--cells', self.cells, MAX_CELLS)
+        _within('--instances', self.instances, MAX_INSTANCES)
+        self._check_combination()
+        if self.database_template is not None:
+            _check_template('--database-connection', self.database_template)
+        if self.transport_template is not None:
+            _check_template('--transport-url', self.transport_template)
+
+    def _check_combination(self) -> None:
+        if (self.database_template is None) != (
+            self.transport_template is None
+        ):
+            raise errors.LabUsageError(
+                '--database-connection and --transport-url go together'
+            )
+        if self.real and self.own_servers:
+            raise errors.LabUsageError(
+                '--real starts private servers; leave it out to use those of '
+                '--database-connection and --transport-url'
+            )
+        if self.real and self.directory is not None:
+            raise errors.LabUsageError(
+                '--directory: the private servers of --real end with the '
+                'run, and what they hold with them; to keep it, name servers '
+                'of your own with --database-connection and --transport-url'
+            )
+
+
+def fill(template: str, cell: str) -> str:
+    """The template's URL for ``api``, ``cell0``, ``cell1`` and so on."""
+    return template.replace(_FIELD, cell)
+
+
+def _within(name: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise errors.LabUsageError(
+            f'{name}: {value} is not between 1 and {most}'
+        )
+
+
+def _check_template(name: str, template: str) -> None:
+    """Never repeats the template, which may hold a password."""
+    if _FIELD not in template:
+        raise errors.LabUsageError(
+            f"{name}: must have the field '{_FIELD}' in it, which stands for "
+            'api, cell0, cell1 and so on'
+        )
+    filled = fill(template, 'cell1')
+    if _ANY_FIELD.search(filled):
+        raise errors.LabUsageError(
+            f"{name}: '{_FIELD}' is the only field it may have; write other "
+            'braces as %7B and %7D'
+        )
+    try:
+        if name == '--transport-url':
+            urls.check_transport(name, filled)
+            digest = urls.transport_digest
+        else:
+            urls.check_database(name, filled)
+            digest = urls.database_digest
+    except exception.InvalidURL as exc:
+        raise errors.LabUsageError(str(exc)) from exc
+    if filled.lower().startswith(_IN_PROCESS) or digest(filled) is None:
+        raise errors.LabUsageError(
+            f'{name}: the workers are processes of their own; name a broker, '
+            'e.g. rabbit://user:password@host/{cell}'
+        )
+    if digest(filled) == digest(fill(template, 'cell2')):
+        raise errors.LabUsageError(
+            f"{name}: '{_FIELD}' must make another "
+            + ('vhost' if name == '--transport-url' else 'database')
+            + ' of each cell; here all cells would share one'
+        )

@@ -1,0 +1,123 @@
+"""The worker of one cell: the only one that changes this cell's instances.
+
+``python -m cellplug.lab.worker --config-file FILE --host NAME`` runs one as a
+process of its own. Its configuration names its cell's database and queue and
+nothing else: a worker knows of no API database and of no other cell.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+import cellplug
+from cellplug import exception
+from cellplug import rpc
+from cellplug.lab import api
+from cellplug.lab import database
+
+READY = 'ready'
+"""The line a worker prints once it answers."""
+
+
+class Worker:
+    """Answers the API's messages; the context is aimed at the own cell.
+
+    :param host: the name of the machine that the instances run on.
+    """
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def boot(
+        self, context: cellplug.RequestContext, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Build an instance; here that means to write its row."""
+        return database.instance_create(
+            context, {**values, 'state': 'active', 'host': self._host}
+        )
+
+    def reboot(
+        self, context: cellplug.RequestContext, uuid: str
+    ) -> dict[str, Any]:
+        """Reboot an instance."""
+        return database.instance_reboot(context, uuid)
+
+    def delete(self, context: cellplug.RequestContext, uuid: str) -> None:
+        """Delete an instance."""
+        database.instance_destroy(context, uuid)
+
+
+def server(
+    router: cellplug.CellRouter,
+    cell: cellplug.CellMapping | None,
+    host: str,
+) -> Any:
+    """An RPC server for a worker.
+
+    :param cell: None for the process's own cell.
+    """
+    target = rpc.Target(topic=api.TOPIC, server=host)
+    return router.rpc_server(cell, target, [Worker(host)])
+
+
+def _conf(argv: Sequence[str]) -> cfg.ConfigOpts:
+    conf = cfg.ConfigOpts()
+    cellplug.register_opts(conf)
+    conf.register_cli_opts(
+        [
+            cfg.StrOpt('host', required=True, help='The name of the host.'),
+            cfg.BoolOpt(
+                'stop-on-eof',
+                default=False,
+                help='Stop when standard input is closed, i.e. with the '
+                'process that started this one.',
+            ),
+        ]
+    )
+    conf(argv, project='cellplug', prog='worker', default_config_files=[])
+    return conf
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Work until SIGTERM.
+
+    :returns: the exit code; 1 if the cell's queue cannot be used.
+    """
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    try:
+        conf = _conf(sys.argv[1:] if argv is None else argv)
+        if conf.stop_on_eof:
+            threading.Thread(
+                target=_wait_for_eof, args=(stop,), daemon=True
+            ).start()
+        with (
+            cellplug.CellRouter.from_conf(
+                conf, database=database.db
+            ) as router,
+            server(router, None, conf.host),
+        ):
+            print(READY, flush=True)
+            stop.wait()
+    except (exception.CellplugError, cfg.Error) as exc:
+        print(f'worker: {exc}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _wait_for_eof(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 64):
+        pass
+    stop.set()
+
+
+if __name__ == '__main__':
+    sys.exit(main())
