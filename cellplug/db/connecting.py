@@ -40,16 +40,20 @@ def prepare(
     *,
     autocommit: bool,
     shared_tls: mysql.SharedTLS,
+    make_room: Callable[[], None],
     hooks: tuple[ConnectionHook, ...] = (),
 ) -> None:
     """Make a fresh engine behave as the settings say.
 
     :param autocommit: its connections run in autocommit, for single reads.
+    :param make_room: called before each new connection is opened.
     :param hooks: run on each new connection, after the above; what one
         raises refuses the connection.
     """
     engine.hide_parameters = True
     engine.pool._pre_ping = False
+    # First: a listener that connects by itself ends the event.
+    sa.event.listen(engine, 'do_connect', lambda *_: make_room())
     _bound_connect(engine, settings, shared_tls)
     _set_isolation(engine, settings, autocommit)
     for hook in hooks:
@@ -57,7 +61,9 @@ def prepare(
     _ping_after_idling(engine, settings.ping_after)
     _note_answers(engine)
     if engine.dialect.name == 'sqlite':
-        sa.event.listen(engine, 'begin', _begin_immediate, insert=True)
+        sa.event.listen(
+            engine, 'before_cursor_execute', _begin_immediate, retval=True
+        )
     if engine.dialect.name == 'postgresql':
         sa.event.listen(engine, 'handle_error', _lost_postgresql, retval=True)
 
@@ -209,18 +215,21 @@ def _note_answers(engine: sa.Engine) -> None:
     sa.event.listen(engine, 'after_cursor_execute', answered)
 
 
-def _begin_immediate(connection: sa.Connection) -> None:
+def _begin_immediate(
+    connection: sa.Connection,
+    cursor: Any,
+    statement: str,
+    values: Any,
+    *_: Any,
+) -> tuple[str, Any]:
     """Start a writer with its lock: a later upgrade could not wait for it.
 
-    oslo.db's listener, which runs after this one, emits BEGIN unless
-    ``in_transaction`` stands in the connection's info.
+    The BEGIN is oslo.db's, whose listener cannot be preceded by another.
     """
     options = connection.get_execution_options()
-    if options.get('cellplug_writer') and 'in_transaction' not in (
-        connection.info
-    ):
-        connection.exec_driver_sql('BEGIN IMMEDIATE')
-        connection.info['in_transaction'] = True
+    if statement == 'BEGIN' and options.get('cellplug_writer'):
+        statement = 'BEGIN IMMEDIATE'
+    return statement, values
 
 
 def _lost_postgresql(

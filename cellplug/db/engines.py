@@ -229,7 +229,7 @@ class Engines:
             max_pool_size=None if sqlite else self.settings.max_pool_size,
             max_retries=0,
             mysql_sql_mode=self.settings.mysql_sql_mode or None,
-            on_engine_create=[self._preparer(single)],
+            on_engine_create=[self._preparer(replica, single)],
             pool_timeout=None if sqlite else self.settings.pool_timeout,
             sqlite_fk=True,
             sqlite_synchronous=True,
@@ -238,12 +238,6 @@ class Engines:
         )
         manager = Manager(root)
         self._start(manager)
-        sa.event.listen(
-            manager.engine,
-            'do_connect',
-            self._room_maker(manager),
-            insert=True,
-        )
         return manager
 
     def _start(self, manager: Manager) -> None:
@@ -257,33 +251,30 @@ class Engines:
                 f'its driver cannot be used: {why}',
             ) from None
 
-    def _preparer(self, single: bool) -> Any:
+    def _preparer(self, replica: bool, single: bool) -> Any:
         def prepare(engine: sa.Engine) -> None:
             connecting.prepare(
                 engine,
                 self.settings,
                 autocommit=single,
                 shared_tls=self._shared_tls,
+                make_room=lambda: self._make_room((replica, single)),
                 hooks=self.source.hooks,
             )
 
         return prepare
 
-    def _room_maker(self, manager: Manager) -> Any:
+    def _make_room(self, key: tuple[bool, bool]) -> None:
         """Keep the connections of all engines together within the budget.
 
         Leases bound those in use; what idles in a sibling's pool is closed
         before a new one is opened beyond the budget.
+
+        :param key: of the engine that is about to connect.
         """
-
-        def do_connect(*_: Any) -> None:
-            total = sum(
-                _connections(one) for one in list(self._managers.values())
-            )
-            if total > self.settings.budget:
-                self.drop_idle(but=manager)
-
-        return do_connect
+        managers = list(self._managers.values())
+        if sum(map(_connections, managers)) > self.settings.budget:
+            self.drop_idle(but=self._managers.get(key))
 
 
 def _close_connection(dbapi_connection: Any, record: Any) -> None:
