@@ -111,9 +111,10 @@ class CellRouter:
         :param cell: CellMapping, uuid or name; None aims at no cell.
         :raises CellMappingNotFound: if there is no such cell.
         """
+        _checked(context)
         if cell is None:
-            return _Block(_checked(context).untargeted())
-        entry = self._registry.attach(self._mapping(cell))
+            return _Block(context.untargeted())
+        entry = self._registry.attach(self._mapping(cell, context))
         return _Block(_aimed(context, entry, None))
 
     def target_instance(
@@ -126,12 +127,11 @@ class CellRouter:
 
         :raises InstanceMappingNotFound: if the instance is not mapped.
         """
-        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        found = self._resolver.get_instance(uuid)
+        found = self.instances.get(_checked(context), instance_uuid)
         if found.cell is None:
             raise exception.CellMappingNotFound(found.cell_uuid)
         entry = self._registry.attach(found.cell)
-        route = objects.Route(uuid, found.generation)
+        route = objects.Route(found.instance_uuid, found.generation)
         return _Block(_aimed(context, entry, route))
 
     def set_target_cell(
@@ -148,7 +148,7 @@ class CellRouter:
         if cell is None:
             target: tuple[Any, Any, Any] = (None, None, None)
         else:
-            entry = self._registry.attach(self._mapping(cell))
+            entry = self._registry.attach(self._mapping(cell, context))
             target = (entry.uuid, entry.queue, entry.uuid)
         context.db_connection, context.mq_connection, context.cell_uuid = (
             target
@@ -165,31 +165,39 @@ class CellRouter:
     ) -> R:
         """Target the instance, call ``fn(cctxt, *args)``, return its result.
 
-        Called once more, newly targeted, if the route was stale, or if the
+        Called once more, newly targeted, if this route was stale, or if the
         cell's database could not be reached before the request had done
         anything: no statement answered, no message sent.
         """
         state = _checked(context)._request_state
         acted = state.acted
+        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         try:
-            with self.target_instance(context, instance_uuid) as cctxt:
+            with self.target_instance(context, uuid) as cctxt:
                 return fn(cctxt, *args, **kwargs)
-        except exception.StaleRoute:
-            pass
+        except exception.StaleRoute as exc:
+            if exc.instance_uuid != uuid:
+                raise
         except exception.CellUnavailable as exc:
             if not exc.before_first_statement or state.acted != acted:
                 raise
-        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         self._resolver.forget_instance(uuid)
         with self.target_instance(context, uuid) as cctxt:
             return fn(cctxt, *args, **kwargs)
 
-    def _mapping(self, cell: collection.Cell) -> objects.CellMapping:
+    def _mapping(
+        self, cell: collection.Cell, context: Context | None = None
+    ) -> objects.CellMapping:
         if isinstance(cell, objects.CellMapping):
             return cell
-        found: objects.CellMapping = self._resolver.get_cell(
-            collection.named(cell)
-        )
+        name = collection.named(cell)
+        if context is not None and self.database.has_open_api_transaction(
+            context
+        ):
+            # Joined: whoever holds a connection must not wait for another.
+            with self.database.api.reader.using(context) as session:
+                return db.cell_queries.get(session, name)
+        found: objects.CellMapping = self._resolver.get_cell(name)
         return found
 
     # -- messaging ---------------------------------------------------------
@@ -212,9 +220,8 @@ class CellRouter:
                     'the context came over RPC and is aimed at no queue'
                 )
             queue = self._parts.own_queue
-        return rpc_client.RPCClient(
-            queue, target, self._parts.rpc_settings, **options
-        )
+        client = rpc_client.RPCClient(queue, target, self._parts.rpc_settings)
+        return client.prepare(**options) if options else client
 
     def rpc_server(
         self, cell: collection.Cell | None, target: Any, endpoints: Any
@@ -241,9 +248,10 @@ class CellRouter:
 
         def build_context(values: dict[str, Any]) -> Context:
             context = self._context_from(values)
-            if entry is not None:
-                context.db_connection = context.cell_uuid = entry.uuid
-                context.mq_connection = entry.queue
+            # Whatever a subclass took from the message.
+            uuid = entry.uuid if entry is not None else None
+            context.db_connection = context.cell_uuid = uuid
+            context.mq_connection = entry.queue if entry is not None else None
             return context
 
         return server.RPCServer(
@@ -258,6 +266,8 @@ class CellRouter:
     def _context_from(self, values: dict[str, Any]) -> Context:
         try:
             return self._parts.context_class.from_dict(values)
+        except exception.InvalidInput:
+            raise
         except _FROM_DICT_ERRORS as exc:
             raise exception.InvalidInput(
                 'context', 'the message carries a context that cannot be read'

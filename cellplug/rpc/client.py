@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
+import time
+from contextlib import AbstractContextManager
 from typing import Any
 
 from cellplug import context as cellplug_context
@@ -12,6 +15,8 @@ from cellplug.rpc import settings as rpc_settings
 _TARGET_FIELDS = (
     'exchange', 'topic', 'namespace', 'version', 'server', 'fanout'
 )  # fmt: skip
+_LEAST_MONITOR = 2.0
+_key_of = operator.attrgetter(*_TARGET_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -22,6 +27,11 @@ class RPCClient:
     transport for each message, so it may be kept; it costs nothing to make.
 
     :ivar target: the ``oslo_messaging.Target`` messages go to.
+    :ivar timeout: seconds that a call waits for its answer; None for
+        ``[rpc] call_timeout``.
+    :ivar version_cap: the highest version of the interface to send.
+    :ivar call_monitor_timeout: seconds that a call waits for the worker's
+        next sign of life, 2 at least; None to wait for the answer alone.
     """
 
     queue: Any
@@ -31,12 +41,28 @@ class RPCClient:
     version_cap: str | None = None
     call_monitor_timeout: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, and less clearly."""
+        for name in ('timeout', 'call_monitor_timeout'):
+            value = getattr(self, name)
+            if value is not None and not _is_duration(value):
+                raise exception.InvalidInput(
+                    name, f'{value!r} is no number of seconds above 0'
+                )
+        monitor = self.call_monitor_timeout
+        if monitor is not None and monitor < _LEAST_MONITOR:
+            raise exception.InvalidInput(
+                'call_monitor_timeout',
+                f'{monitor:g} s are less than {_LEAST_MONITOR:g} s: workers '
+                'give a sign of life once a second at most',
+            )
+
     def prepare(self, **options: Any) -> RPCClient:
         """A client that differs in its target or its timeouts.
 
         :param options: exchange, topic, namespace, version, server, fanout,
-            timeout (seconds), version_cap, call_monitor_timeout.
-        :raises InvalidInput: for any other option.
+            timeout (seconds), version_cap, call_monitor_timeout (seconds).
+        :raises InvalidInput: for any other option, or a wrong value.
         """
         names = {'timeout', 'version_cap', 'call_monitor_timeout'}
         own = {name: options.pop(name) for name in names & options.keys()}
@@ -51,29 +77,51 @@ class RPCClient:
     def call(self, context: Any, method: str, /, **kwargs: Any) -> Any:
         """Call a worker's method and wait for its answer.
 
-        Waits at most the timeout (by default ``[rpc] call_timeout``), plus
-        ``[rpc] connect_timeout`` where the queue was not used before.
+        Waits at most the timeout, plus a few times ``[rpc] connect_timeout``
+        where the queue has to be connected, or does not answer.
 
         :raises RPCTimeout: if no worker answered; one may still act.
         :raises CellUnavailable: if the cell's broker does not take the
             message; QueueUnavailable for the process's own queue.
         :raises CellHasNoQueue: for cell0.
+        :raises InvalidURL: if the transport URL cannot be used.
+        :raises Exception: what the worker raised: a built-in exception or
+            one of ``allowed_remote_exmods`` as it is, others as
+            ``oslo_messaging.RemoteError``.
         """
+        if self.target.fanout:
+            raise exception.InvalidInput(
+                'fanout', 'a call has one answer; use cast'
+            )
         seconds = self.timeout or self.settings.call_timeout
-        return self._send('call', context, method, kwargs, seconds)
+        start = time.monotonic()
+        try:
+            return self._send('call', context, method, kwargs, seconds)
+        except Exception as exc:
+            if not _messaging().is_timeout(exc):
+                raise
+            took = time.monotonic() - start
+            monitor = self.call_monitor_timeout
+            if monitor and took < seconds:
+                seconds = monitor
+            raise exception.RPCTimeout(
+                self.queue.where, method, seconds
+            ) from exc
 
     def cast(self, context: Any, method: str, /, **kwargs: Any) -> None:
         """Send a worker a message and wait for no answer.
 
-        :raises CellUnavailable: as :meth:`call` does.
+        :raises CellUnavailable: and others as :meth:`call` does.
         """
-        self._send('cast', context, method, kwargs)
+        self._send('cast', context, method, kwargs, None)
 
     def can_send_version(self, version: Any = None) -> bool:
-        """Whether ``version_cap`` admits this version of the interface."""
-        messaging = _messaging()
-        with self.queue.use() as transport:
-            client = self._client(messaging, transport, None)
+        """Whether ``version_cap`` admits this version of the interface.
+
+        :param version: by default the target's.
+        """
+        with self._borrowed() as transport:
+            client = self._client(transport, None)
             answer: bool = (
                 client.can_send_version(version)
                 if version is not None
@@ -87,42 +135,64 @@ class RPCClient:
         context: Any,
         method: str,
         kwargs: dict[str, Any],
-        seconds: float | None = None,
+        seconds: float | None,
     ) -> Any:
-        messaging = _messaging()
+        down = _messaging().QueueDownError
+        _note_act(context)
         try:
-            with self.queue.use() as transport:
-                client = self._client(messaging, transport, seconds)
-                _note_act(context)
-                if how == 'cast':
-                    return transport.cast(client, context, method, kwargs)
-                return transport.call(client, context, method, kwargs, seconds)
-        except messaging.QueueDownError as exc:
+            try:
+                return self._send_once(how, context, method, kwargs, seconds)
+            except down as exc:
+                if not exc.again:
+                    raise
+            # The cache replaces the transport, whose connections had died.
+            return self._send_once(how, context, method, kwargs, seconds)
+        except down as exc:
             raise self.queue.unavailable(str(exc)) from exc
-        except Exception as exc:
-            if messaging.is_timeout(exc):
-                raise exception.RPCTimeout(
-                    self.queue.where, method, seconds
-                ) from exc
-            raise
+        except exception.InvalidURL as exc:
+            if _messaging().is_remote(exc):
+                raise
+            raise self.queue.invalid(exc.reason) from exc
 
-    def _client(
-        self, messaging: Any, transport: Any, seconds: float | None
+    def _send_once(
+        self,
+        how: str,
+        context: Any,
+        method: str,
+        kwargs: dict[str, Any],
+        seconds: float | None,
     ) -> Any:
-        from cellplug.rpc import serializer  # noqa: PLC0415
+        with self._borrowed() as transport:
+            client = self._client(transport, seconds)
+            send = transport.call if how == 'call' else transport.cast
+            return send(client, context, method, kwargs)
 
+    def _borrowed(self) -> AbstractContextManager[Any]:
+        if not self.target.topic:
+            raise exception.InvalidInput('target', 'names no topic')
+        borrowed: AbstractContextManager[Any] = self.queue.use()
+        return borrowed
+
+    def _client(self, transport: Any, seconds: float | None) -> Any:
         target = self.target
         isolation = self.queue.isolation(target.topic)
         if isolation:
             target = target(**isolation)
-        options: dict[str, Any] = {'version_cap': self.version_cap}
-        if seconds is not None:
-            options['timeout'] = seconds
-        if self.call_monitor_timeout is not None:
-            options['call_monitor_timeout'] = self.call_monitor_timeout
-        return messaging.make_client(
-            transport, target, serializer.ContextSerializer(), **options
-        )
+        options = {
+            'timeout': seconds,
+            'version_cap': self.version_cap,
+            'call_monitor_timeout': self.call_monitor_timeout,
+        }
+        key = (_key_of(target), *options.values())
+        return transport.client(key, target, options)
+
+
+def _is_duration(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 < value < float('inf')
+    )
 
 
 def _note_act(context: Any) -> None:

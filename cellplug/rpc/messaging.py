@@ -1,47 +1,53 @@
 """oslo.messaging transports behind bounded calls.
 
-oslo.messaging opens the connection on which answers arrive with endless
-retries, whatever timeout the call names: the first call on a transport whose
-broker is down never returns. So the first message of a transport goes ahead
-in a thread that is given up after ``connect_timeout``, and so does the first
-call; what follows uses connections that exist, and is bounded by
-oslo.messaging itself with ``retry=0``.
+A transport's connections are opened by one thread of its own, while those
+who want to send wait for at most ``connect_timeout``. What follows uses
+connections that exist, and is bounded by :mod:`cellplug.rpc.connections`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import amqp.exceptions
-import kombu.exceptions
 from oslo_config import cfg
 
 from cellplug import exception
 from cellplug.objects import urls
 from cellplug.rpc import bounded
+from cellplug.rpc import connections
+from cellplug.rpc import serializer
 from cellplug.rpc import settings as rpc_settings
 from cellplug.rpc.quiet import oslo_messaging
 
-_IN_PROCESS = ('fake:', 'kombu+memory:', 'memory:')
-_PROBE_TOPIC = 'cellplug_probe'
+LOG = logging.getLogger(__name__)
+
+_PROBE = 'cellplug_probe'
+_MOST_CLIENTS = 256
+_CLEANUP_ATTEMPTS = 40
 _PRIVATE_GROUPS = (
     ('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
     ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'),
 )
-_DOWN = (
+# Not OSError: once connected, that one is a worker's own.
+DOWN = (
     oslo_messaging.MessageDeliveryFailure,
-    kombu.exceptions.KombuError,
-    kombu.exceptions.OperationalError,
-    amqp.exceptions.AMQPError,
-    OSError,
+    connections.NoConnectionError,
 )
 
 
 class QueueDownError(Exception):
-    """The broker cannot be reached; translated by whoever knows the cell."""
+    """The broker cannot be reached; translated by whoever knows the cell.
+
+    :ivar again: the message was not sent as a connection had died; on a new
+        transport it may well be.
+    """
+
+    def __init__(self, reason: str, *, again: bool = False) -> None:
+        super().__init__(reason)
+        self.again = again
 
 
 def own_url(conf: cfg.ConfigOpts) -> str:
@@ -50,7 +56,6 @@ def own_url(conf: cfg.ConfigOpts) -> str:
     :raises NotTargeted: where it was not.
     """
     oslo_messaging.TransportURL.parse(conf, 'none:///')
-    _register_private_groups(conf)
     location = conf.get_location('transport_url')
     if location is None or location.location in (
         cfg.Locations.opt_default,
@@ -60,8 +65,13 @@ def own_url(conf: cfg.ConfigOpts) -> str:
             'the context is aimed at no cell, and [DEFAULT] transport_url is '
             'not set'
         )
-    url: str = conf.transport_url
-    return urls.check_transport('[DEFAULT] transport_url', url)
+    url = urls.check_transport('[DEFAULT] transport_url', conf.transport_url)
+    if not urls.has_queue(url):
+        raise exception.NotTargeted(
+            'the context is aimed at no cell, and [DEFAULT] transport_url '
+            'says that this process has no queue'
+        )
+    return url
 
 
 def _register_private_groups(conf: cfg.ConfigOpts) -> None:
@@ -76,11 +86,33 @@ def _register_private_groups(conf: cfg.ConfigOpts) -> None:
             conf.register_opts(options, group)
 
 
+def _parse(conf: cfg.ConfigOpts, url: str) -> Any:
+    """The URL as oslo.messaging reads it, which has to be as it was meant."""
+    urls.check_transport('transport_url', url)
+    shown = urls.mask(url).lower()
+    parsed = None
+    try:
+        parsed = oslo_messaging.TransportURL.parse(conf, url)
+        hosts = [(host.hostname or '').lower() for host in parsed.hosts]
+        as_meant = all(host in shown for host in hosts)
+    except (oslo_messaging.MessagingException, ValueError):
+        as_meant = False
+    if not as_meant:
+        # Not "from": what oslo.messaging says quotes what it took for a
+        # port, which may be a part of the password.
+        raise exception.InvalidURL(
+            'transport_url',
+            'cannot be read by oslo.messaging; percent-encode what is '
+            'special in user name, password and virtual host',
+        ) from None
+    return parsed
+
+
 class Transport:
     """One oslo.messaging transport; it connects when first used.
 
-    :ivar broken: a first message was given up, and a thread may hang in it:
-        nobody should use this transport any more.
+    :ivar broken: a message could not be delivered on connections that had
+        worked; whoever sends next needs a new transport.
     """
 
     def __init__(
@@ -89,52 +121,87 @@ class Transport:
         url: str,
         settings: rpc_settings.RPCSettings,
     ) -> None:
-        urls.check_transport('transport_url', url)
+        parsed = _parse(conf, url)
         _register_private_groups(conf)
         self.settings = settings
         self.broken = False
-        self._closed = False
+        self.raw = self._build(conf, parsed)
+        connections.bound(self.raw, settings.connect_timeout)
+        # Closing any fake transport empties the queues of all in the process.
+        self._is_fake = parsed.transport == 'fake'
+        self._retry = connections.more_hosts(parsed)
+        self._sends = bounded.Once(self._send_probe)
+        self._hears = bounded.Once(lambda: connections.listen(self.raw))
+        self._sends.achieved = self._hears.achieved = self._is_fake
+        self._serializer = serializer.ContextSerializer()
+        self._clients: dict[Any, Any] = {}
         self._lock = threading.Lock()
-        self.raw = oslo_messaging.get_rpc_transport(
-            conf,
-            url=url,
-            allowed_remote_exmods=list(settings.allowed_remote_exmods),
-        )
-        in_process = url.lower().startswith(_IN_PROCESS)
-        self._sends = self._hears = in_process
+        self._closed = False
+        self._closing: bounded.Task | None = None
+
+    def _build(self, conf: cfg.ConfigOpts, parsed: Any) -> Any:
+        try:
+            return oslo_messaging.get_rpc_transport(
+                conf,
+                url=parsed,
+                allowed_remote_exmods=list(
+                    self.settings.allowed_remote_exmods
+                ),
+            )
+        except (oslo_messaging.DriverLoadFailure, ImportError) as exc:
+            raise exception.InvalidURL(
+                'transport_url',
+                f'oslo.messaging has no working driver for the scheme '
+                f'{parsed.transport!r} here',
+            ) from exc
+
+    # -- sending -----------------------------------------------------------
+
+    def client(self, key: Any, target: Any, options: dict[str, Any]) -> Any:
+        """oslo.messaging's own client, kept for the next message.
+
+        :param key: what tells this target and these options from others.
+        """
+        found = self._clients.get(key)
+        if found is None:
+            if len(self._clients) >= _MOST_CLIENTS:
+                self._clients.clear()
+            found = oslo_messaging.get_rpc_client(
+                self.raw,
+                target,
+                serializer=self._serializer,
+                retry=self._retry,
+                **options,
+            )
+            self._clients[key] = found
+        return found
 
     def cast(self, client: Any, context: Any, method: str, kw: Any) -> None:
         """Send a message and wait for no answer.
 
         :raises QueueDownError: if the broker does not take it in time.
         """
-        self.prove()
-        _again_if_lost(lambda: client.cast(context, method, **kw))
+        if not self._sends.achieved:
+            self.prove()
+        try:
+            client.cast(context, method, **kw)
+        except DOWN as exc:
+            raise self._lost(exc) from exc
 
-    def call(
-        self, client: Any, context: Any, method: str, kw: Any, seconds: float
-    ) -> Any:
-        """Send a message and wait for its answer.
+    def call(self, client: Any, context: Any, method: str, kw: Any) -> Any:
+        """Send a message and wait for its answer, as long as the client does.
 
-        :param seconds: the client's timeout.
         :raises QueueDownError: if the broker does not take it in time.
         """
-        self.prove()
-        if self._hears:
-            return _again_if_lost(lambda: client.call(context, method, **kw))
-        return self._first(
-            seconds + self.settings.connect_timeout,
-            lambda: self._first_call(client, context, method, kw),
-        )
-
-    def _first_call(
-        self, client: Any, context: Any, method: str, kw: Any
-    ) -> Any:
+        if not self._hears.achieved:
+            self.prove()
+            self._achieve(self._hears)
         try:
             return client.call(context, method, **kw)
-        finally:
-            # Whatever became of the call: the listener is connected.
-            self._hears = True
+        except DOWN as exc:
+            if is_remote(exc):
+                raise
+            raise self._lost(exc) from exc
 
     def prove(self) -> None:
         """Send a message to nobody, unless one was sent before.
@@ -142,72 +209,86 @@ class Transport:
         :raises QueueDownError: if the broker refuses, or does not answer
             within ``connect_timeout``.
         """
-        if self._sends:
-            return
-        probe = oslo_messaging.get_rpc_client(
-            self.raw, oslo_messaging.Target(topic=_PROBE_TOPIC), retry=0
-        )
-        self._first(
-            self.settings.connect_timeout, lambda: probe.cast({}, 'noop')
-        )
-        self._sends = True
+        if not self._sends.achieved:
+            self._achieve(self._sends)
 
-    def _first(self, seconds: float, function: Callable[[], Any]) -> Any:
-        """Run what may hang in a thread; give the transport up if it does."""
+    def _send_probe(self) -> None:
+        oslo_messaging.get_rpc_client(
+            self.raw, oslo_messaging.Target(topic=_PROBE), retry=self._retry
+        ).cast({}, 'noop')
+
+    def _achieve(self, step: bounded.Once) -> None:
         try:
-            return bounded.run(seconds, _translating, function)
+            step.achieve(self.settings.connect_timeout)
         except bounded.OverdueError as exc:
-            self.broken = True
             raise QueueDownError(
                 f'no connection within {self.settings.connect_timeout:g} s'
             ) from exc
+        except (*DOWN, *connections.CONNECTION_ERRORS) as exc:
+            raise down(exc) from exc
+
+    def _lost(self, error: BaseException) -> QueueDownError:
+        """What to raise where a message was not delivered.
+
+        It is sent again on a new transport, unless the broker was silent: it
+        may have the message, and deliver it when it wakes up.
+        """
+        self.broken = True
+        return QueueDownError(
+            connections.reason(error), again=not connections.timed_out(error)
+        )
+
+    # -- life --------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connections, within ``stop_timeout``. Idempotent."""
+        """Close the connections, in the background. Idempotent.
+
+        To be called when nobody uses the transport any more.
+        """
         with self._lock:
             closed, self._closed = self._closed, True
-        if closed or self.broken:
+            used = self._sends.attempt or self._hears.attempt
+            if not closed and used and not self._is_fake:
+                self._closing = bounded.Task(self._cleanup)
+
+    def wait_closed(self) -> None:
+        """Wait for what :meth:`close` began, for at most ``stop_timeout``."""
+        if self._closing is None:
             return
         try:
-            bounded.run(self.settings.stop_timeout, self.raw.cleanup)
+            self._closing.wait(self.settings.stop_timeout)
         except bounded.OverdueError:
-            self.broken = True
+            LOG.warning('A message queue connection is slow to close')
+
+    def _cleanup(self) -> None:
+        for step in (self._sends, self._hears):
+            if step.attempt is not None:
+                step.attempt.finish()
+        # A connection that fails to close ends the clean-up; the next
+        # attempt goes on behind it.
+        for _ in range(_CLEANUP_ATTEMPTS):
+            try:
+                self.raw.cleanup()
+            except Exception:
+                LOG.debug('Closing a transport failed', exc_info=True)
+            else:
+                return
 
 
-def _again_if_lost(send: Callable[[], Any]) -> Any:
-    """Once more if a pooled connection had died: the broker came back."""
-    try:
-        return send()
-    except oslo_messaging.MessageDeliveryFailure:
-        return _translating(send)
-    except _DOWN as exc:
-        raise _translate(exc) from exc
-
-
-def _translating(function: Callable[[], Any]) -> Any:
-    try:
-        return function()
-    except _DOWN as exc:
-        raise _translate(exc) from exc
-
-
-def _translate(error: BaseException) -> BaseException:
-    """QueueDownError, unless it is an exception of the worker's own."""
-    if type(error).__module__.endswith('_Remote'):
+def down(error: BaseException) -> QueueDownError:
+    """The error as one of ours."""
+    if isinstance(error, QueueDownError):
         return error
-    text = ' '.join(str(error).split())
-    return QueueDownError(text or type(error).__name__)
+    return QueueDownError(connections.reason(error))
+
+
+def is_remote(error: BaseException) -> bool:
+    """Whether this is a worker's exception, not one of this process."""
+    return type(error).__module__.endswith('_Remote')
 
 
 def is_timeout(error: BaseException) -> bool:
     """Whether a call got no answer in time."""
-    return isinstance(error, oslo_messaging.MessagingTimeout)
-
-
-def make_client(
-    transport: Transport, target: Any, serializer: Any, **options: Any
-) -> Any:
-    """oslo.messaging's own client, which does not retry by itself."""
-    return oslo_messaging.get_rpc_client(
-        transport.raw, target, serializer=serializer, retry=0, **options
-    )
+    return isinstance(
+        error, oslo_messaging.MessagingTimeout
+    ) and not is_remote(error)

@@ -6,7 +6,10 @@ sent, so that it stays valid when the cell's transport URL is edited.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,7 +27,8 @@ class CellQueue:
     Its repr and messages name the cell, and never hold the URL.
     """
 
-    __slots__ = ('_cache', '_url', '_wrong', 'cell_name', 'cell_uuid')
+    __slots__ = ('_cache', '_isolated', '_refuse', '_url', 'cell_name',
+                 'cell_uuid')  # fmt: skip
 
     def __init__(
         self, mapping: mappings.CellMapping, cache: interfaces.TransportCache
@@ -32,8 +36,6 @@ class CellQueue:
         self.cell_uuid = mapping.uuid
         self._cache = cache
         self._url = ''
-        self._wrong: exception.InvalidURL | None = None
-        self.cell_name = mapping.name
         self.update(mapping)
 
     def __repr__(self) -> str:
@@ -46,44 +48,71 @@ class CellQueue:
         the cell's database may still be worked with.
 
         :returns: what lets go of the former transport; call it without
-            holding a lock, since it may close connections.
+            holding a lock.
         """
-        former, self._url = self._url, mapping.transport_url
         self.cell_name = mapping.name
-        self._wrong = None
+        url = mapping.transport_url
+        refuse: Callable[[], exception.CellplugError] | None = None
         try:
-            urls.check_transport('transport_url', mapping.transport_url)
+            urls.check_transport('transport_url', url)
         except exception.InvalidURL as exc:
-            self._wrong = exc
-        if former and former != self._url and urls.has_queue(former):
+            refuse = functools.partial(self.invalid, exc.reason)
+        else:
+            if not urls.has_queue(url):
+                refuse = self._has_none
+        self._isolated = url.partition(':')[0].lower() in _IN_PROCESS
+        return self._follow(url, refuse)
+
+    def _follow(
+        self, url: str, refuse: Callable[[], exception.CellplugError] | None
+    ) -> Callable[[], None]:
+        former, self._refuse, self._url = self._url, refuse, url
+        if former and former != url:
             return lambda: self._cache.retire(former)
         return lambda: None
 
     def retire(self) -> None:
         """The cell was deleted: its transport closes after its last user."""
-        if self._url and urls.has_queue(self._url):
-            self._cache.retire(self._url)
+        self._follow('', self._is_gone)()
 
     @property
     def where(self) -> str:
         """What the queue is called in messages."""
         return f'cell {self.cell_name!r} ({self.cell_uuid})'
 
-    def use(self) -> AbstractContextManager[Any]:
+    @contextlib.contextmanager
+    def use(self) -> Iterator[Any]:
         """Borrow the transport for one message.
 
         :raises CellHasNoQueue: for a cell whose transport URL is ``none:``.
         :raises InvalidURL: if the cell's transport URL cannot be used.
+        :raises CellMappingNotFound: if the cell was deleted.
         """
-        return self._cache.use(self.url())
+        url = self.url()
+        try:
+            with self._cache.use(url) as transport:
+                yield transport
+        finally:
+            if url != self._url:
+                # Edited meanwhile: this may have opened what was retired.
+                self._cache.retire(url)
 
     def url(self) -> str:
         """The transport URL, a secret; raises as :meth:`use` does."""
-        if self._wrong is not None:
-            raise self._wrong
-        if not urls.has_queue(self._url):
-            raise exception.CellHasNoQueue(self.cell_uuid, self.cell_name)
-        return self._url
+        url = self._url
+        if self._refuse is not None:
+            raise self._refuse()
+        return url
+
+    def invalid(self, reason: str) -> exception.CellplugError:
+        """The exception that says the transport URL cannot be used."""
+        return exception.InvalidURL(f'transport_url of {self.where}', reason)
+
+    def _has_none(self) -> exception.CellplugError:
+        return exception.CellHasNoQueue(self.cell_uuid, self.cell_name)
+
+    def _is_gone(self) -> exception.CellplugError:
+        return exception.CellMappingNotFound(self.cell_uuid)
 
     def unavailable(self, reason: str) -> exception.CellplugError:
         """The exception that says this queue does not answer."""
@@ -97,7 +126,7 @@ class CellQueue:
         In-process transports ignore host and virtual host: there, every cell
         would get every cell's messages. A real broker needs none of this.
         """
-        if self._url.partition(':')[0].lower() not in _IN_PROCESS:
+        if not self._isolated:
             return {}
         return {
             'exchange': f'cell-{self.cell_uuid}',
@@ -130,6 +159,7 @@ class OwnQueue:
     ) -> None:
         self._cache = cache
         self._find_url = find_url
+        self._url: str | None = None
 
     def __repr__(self) -> str:
         return "<the process's own message queue>"
@@ -143,7 +173,13 @@ class OwnQueue:
 
     def url(self) -> str:
         """The transport URL, a secret; raises as :meth:`use` does."""
-        return self._find_url()
+        if self._url is None:
+            self._url = self._find_url()
+        return self._url
+
+    def invalid(self, reason: str) -> exception.CellplugError:
+        """The exception that says the transport URL cannot be used."""
+        return exception.InvalidURL('[DEFAULT] transport_url', reason)
 
     def unavailable(self, reason: str) -> exception.CellplugError:
         """The exception that says this queue does not answer."""

@@ -9,7 +9,8 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     import oslo_messaging
+    from oslo_messaging._drivers import impl_rabbit
 
 Target = oslo_messaging.Target
 
-__all__ = ['Target', 'oslo_messaging']
+__all__ = ['Target', 'impl_rabbit', 'oslo_messaging']

@@ -1,0 +1,129 @@
+"""RabbitMQ connections of oslo.messaging, with every wait of them bounded.
+
+oslo.messaging bounds what a *sender* waits for a connection (``retry``), but
+opens the connection on which answers arrive with endless retries, whatever
+timeout the call names: the first call on a transport whose broker is down
+never returns, and holds a lock that all later calls wait for. A message that
+the broker does not confirm is waited for as long as a call for its answer,
+and a connection that is being closed for up to five seconds.
+
+There is no public way to change that: this module reaches below
+oslo.messaging's public interface, and a test pins what it uses there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import Any
+
+import amqp.exceptions
+import kombu.exceptions
+
+from cellplug.rpc.quiet import impl_rabbit
+from cellplug.rpc.quiet import oslo_messaging
+
+_POLL = 1.0
+"""Seconds until a listener notices that it is to stop."""
+
+CONNECTION_ERRORS = (
+    amqp.exceptions.AMQPError,
+    kombu.exceptions.KombuError,
+    kombu.exceptions.OperationalError,
+    OSError,
+)
+
+
+class NoConnectionError(oslo_messaging.MessagingException):  # type: ignore[misc]
+    """A connection could not be opened; the reason holds no URL."""
+
+
+class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
+    """A connection that is opened or refused, and a message likewise.
+
+    Each host of the transport URL is tried once. Listening goes on as in
+    oslo.messaging: a listener that was connected reconnects for ever.
+
+    :param patience: seconds for each answer of the broker.
+    """
+
+    def __init__(
+        self,
+        patience: float,
+        conf: Any,
+        url: Any,
+        purpose: Any,
+        retry: int | None = None,
+    ) -> None:
+        self._patience = patience
+        self._declaring = False
+        self._more_hosts = more_hosts(url)
+        try:
+            super().__init__(conf, url, purpose, retry=self._more_hosts)
+        except CONNECTION_ERRORS as exc:
+            with contextlib.suppress(*CONNECTION_ERRORS, AttributeError):
+                self.connection.collect()
+            raise NoConnectionError(reason(exc)) from exc
+        poll: float = vars(self)['_poll_timeout']
+        self._poll_timeout = min(poll, _POLL)
+
+    def ensure(
+        self, method: Any, retry: int | None = None, **options: Any
+    ) -> Any:
+        """Run what needs a connection; what declares queues not for ever."""
+        if retry is None and self._declaring:
+            retry = self._more_hosts
+        return super().ensure(method, retry=retry, **options)
+
+    def declare_consumer(self, consumer: Any) -> Any:
+        """Begin to listen on a queue."""
+        self._declaring = True
+        try:
+            return super().declare_consumer(consumer)
+        finally:
+            self._declaring = False
+
+    def set_transport_socket_timeout(
+        self, timeout: float | None = None
+    ) -> None:
+        """Bound the waits for the broker by ``patience`` as well."""
+        bound = self._patience
+        super().set_transport_socket_timeout(
+            bound if timeout is None else min(timeout, bound)
+        )
+
+
+def more_hosts(url: Any) -> int:
+    """How often to try again so that each host of the URL is tried."""
+    return max(len(url.hosts), 1) - 1
+
+
+def bound(raw: Any, patience: float) -> None:
+    """Have a transport open no other connections than bounded ones.
+
+    :param raw: an oslo.messaging transport that has opened none yet.
+    """
+    pool: Any = getattr(raw._driver, '_connection_pool', None)
+    if getattr(pool, 'connection_cls', None) is impl_rabbit.Connection:
+        pool.connection_cls = functools.partial(BoundedConnection, patience)
+
+
+def listen(raw: Any) -> None:
+    """Open the connection on which a transport's answers arrive."""
+    open_listener = getattr(raw._driver, '_get_reply_q', None)
+    if open_listener is not None:
+        open_listener()
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, on one line."""
+    return ' '.join(str(error).split()) or type(error).__name__
+
+
+def timed_out(error: BaseException | None) -> bool:
+    """Whether the broker was silent, rather than gone."""
+    while error is not None:
+        if isinstance(error, TimeoutError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
