@@ -227,13 +227,13 @@ class App(cliff_app.App):
         What a log has to say of an error, the error says too.
         """
         root = logging.getLogger()
-        handler: logging.Handler = logging.NullHandler()
         level = root.level
-        if self.options.debug:
-            handler = logging.StreamHandler(self.stderr)
-            handler.setFormatter(_Formatter(self.hider))
-            root.setLevel(logging.INFO)
+        handler = logging.StreamHandler(self.stderr)
+        handler.setFormatter(_Formatter(self.hider))
+        # Asked for each record: --debug may stand behind the command.
+        handler.addFilter(lambda _: bool(self.options.debug))
         root.addHandler(handler)
+        root.setLevel(logging.INFO)
         try:
             yield
         finally:

@@ -122,7 +122,7 @@ class _Write(base.ShowOne):
     ) -> None:
         """Look at the backends that the changed URLs lead to.
 
-        :raises CellplugError: if one of them cannot be used for the cell.
+        :raises RefusedError: if one of them cannot be used for the cell.
         """
         if skip:
             return
@@ -141,11 +141,12 @@ class _Write(base.ShowOne):
         )
         for one in found:
             if one.error is not None:
-                self.say(
-                    'nothing was written; --no-verify would not look at the '
-                    f'{one.part} first'
-                )
-                raise one.error
+                hint = 'nothing was written'
+                if one.part != verify.DATABASE:
+                    hint += ' (--no-verify does not look at it first)'
+                raise outcome.RefusedError(
+                    f'{one.error}; {hint}'
+                ) from one.error
 
     def check_unique(
         self, router: CellRouter, values: dict[str, Any], own: str | None

@@ -33,6 +33,10 @@ class UsageError(Exception):
     """Arguments that contradict each other, or of which one is missing."""
 
 
+class RefusedError(Exception):
+    """What was asked for would not work, and was not begun."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
     """How a command ended.
@@ -52,7 +56,7 @@ def explain(error: Exception) -> Outcome:
     """
     if isinstance(error, UsageError):
         return Outcome(USAGE, _one_line(error))
-    if isinstance(error, exception.CellplugError):
+    if isinstance(error, RefusedError | exception.CellplugError):
         return Outcome(FAILED, _one_line(error))
     refused = _refused(error)
     if refused:

@@ -20,11 +20,27 @@ def connect(conf: cfg.ConfigOpts, url: str) -> None:
     :raises QueueUnavailable: if it does not answer, or refuses.
     :raises InvalidURL: if the URL cannot be used.
     """
-    settings = rpc_settings.RPCSettings.from_group(conf.rpc)
-    transport = messaging.Transport(conf, url, settings)
+    transport = _transport(conf, url)
     try:
         transport.prove()
     except messaging.QueueDownError as exc:
         raise exception.QueueUnavailable(str(exc)) from exc
     finally:
         transport.close()
+
+
+def _transport(conf: cfg.ConfigOpts, url: str) -> messaging.Transport:
+    """The transport; oslo.messaging looks at a URL's query just here."""
+    settings = rpc_settings.RPCSettings.from_group(conf.rpc)
+    try:
+        return messaging.Transport(conf, url, settings)
+    except exception.CellplugError:
+        raise
+    except ImportError as exc:
+        raise exception.InvalidURL(
+            'transport_url', f'its driver is not installed: {exc}'
+        ) from exc
+    except (cfg.Error, ValueError) as exc:
+        raise exception.InvalidURL(
+            'transport_url', f'its query cannot be used: {exc}'
+        ) from exc
