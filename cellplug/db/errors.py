@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from oslo_db import exception as oslo_exception
@@ -14,6 +15,9 @@ from cellplug.db.api import models
 
 _CANCELLED = '57014'
 """PostgreSQL's SQLSTATE of a statement over statement_timeout."""
+
+_TIMED_OUT = re.compile('timed out|no answer within')
+"""What PyMySQL and our psycopg connections say when they stop waiting."""
 
 CONNECT_ERRORS = (
     sa_exc.DBAPIError,
@@ -30,12 +34,17 @@ def unavailable(
     """The DatabaseUnavailable that ``error`` means, None if it means none.
 
     :param unanswered: whether no statement of the transaction was answered.
+        One that took too long may be answered too late, and would do so
+        again: that is no reason to repeat it.
     """
     if isinstance(error, exception.CellplugError):
         return None
     if not _is_down(error):
         return None
-    return label.unavailable(reason(error), before_first_statement=unanswered)
+    return label.unavailable(
+        reason(error),
+        before_first_statement=unanswered and not _took_too_long(error),
+    )
 
 
 def api_schema_missing(error: BaseException) -> exception.SchemaMissing | None:
@@ -63,6 +72,13 @@ def _is_down(error: BaseException) -> bool:
     if isinstance(error, sa_exc.DBAPIError):
         return error.connection_invalidated or _was_cancelled(error)
     return False
+
+
+def _took_too_long(error: BaseException) -> bool:
+    inner = getattr(error, 'inner_exception', None) or error
+    if isinstance(inner, sa_exc.DBAPIError) and _was_cancelled(inner):
+        return True
+    return bool(_TIMED_OUT.search(reason(error)))
 
 
 def _was_cancelled(error: sa_exc.DBAPIError) -> bool:

@@ -72,8 +72,8 @@ class Access:
             try:
                 with block:
                     return function(*args, **kwargs)
-            except exception.DatabaseUnavailable:
-                if mode.writer or not (block.outermost and block.found_dead):
+            except exception.DatabaseUnavailable as exc:
+                if mode.writer or not block.found_dead(exc):
                     raise
             # A pooled connection had died, and nothing was read yet.
             with opening.Opening(database.binding, mode, context):
@@ -272,6 +272,7 @@ def context_finder(
     positional = parameters[index].kind in (
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        inspect.Parameter.VAR_POSITIONAL,
     )
 
     def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

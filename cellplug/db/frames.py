@@ -75,15 +75,20 @@ class _Holder:
 
 
 class Frame:
-    """One outermost transaction: of one request, thread and database."""
+    """One outermost transaction: of one request, thread and database.
+
+    :ivar answered: whether a statement of it was answered.
+    :ivar lost: what was raised when its connection turned out to be dead
+        before that.
+    """
 
     __slots__ = (
         'answered',
-        'connected',
         'engines',
         'holder',
         'hooked',
         'key',
+        'lost',
         'manager',
         'mode',
         'pid',
@@ -107,8 +112,8 @@ class Frame:
         self.holder = _Holder()
         self.pid = os.getpid()
         self.replica = False
-        self.connected = False
         self.answered = False
+        self.lost: exception.DatabaseUnavailable | None = None
         self.hooked = 0
         self.session = None
         self.scope = None
@@ -170,7 +175,6 @@ class Frame:
         except BaseException as exc:
             self.close(exc)
             raise
-        self.connected = True
 
     def close(self, error: BaseException | None) -> None:
         """End the transaction: commit, or roll back because of ``error``.

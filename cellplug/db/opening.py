@@ -38,8 +38,8 @@ class Opening:
     :ivar frame: the frame, once entered.
     """
 
-    __slots__ = ('_binding', '_context', '_mode', '_nested', 'frame',
-                 'outermost')  # fmt: skip
+    __slots__ = ('_acted', '_binding', '_context', '_mode', '_nested',
+                 'frame', 'outermost')  # fmt: skip
 
     def __init__(
         self,
@@ -51,14 +51,23 @@ class Opening:
         self._mode = mode
         self._context = context
         self._nested: Any = None
+        self._acted = 0
         self.outermost = False
         self.frame: frames.Frame | None = None
 
-    @property
-    def found_dead(self) -> bool:
-        """Whether the first statement met a connection that had died."""
-        frame = self.frame
-        return bool(frame and frame.connected and not frame.answered)
+    def found_dead(self, error: exception.DatabaseUnavailable) -> bool:
+        """Whether the first statement met a connection that had died.
+
+        False as well if the request has done anything meanwhile, elsewhere.
+
+        :param error: what the block raised.
+        """
+        return (
+            self.outermost
+            and self.frame is not None
+            and self.frame.lost is error
+            and self._context._request_state.acted == self._acted
+        )
 
     def __enter__(self) -> Any:
         mode, context = self._mode, self._context
@@ -69,11 +78,13 @@ class Opening:
                 'context', 'is no cellplug.RequestContext'
             ) from None
         key = db_registry.API_DATABASE if mode.api else context.db_connection
+        self._nested, self._acted = None, state.acted
         open_ = state.open
         opened = open_.by_database.get(key)
-        if opened and not mode.independent:
+        self.outermost = not opened or mode.independent
+        if opened and not self.outermost:
             top = opened[-1]
-            if not (mode.primary and top.replica):
+            if not (top.replica and (mode.primary or key in state.wrote)):
                 return self._join(top, open_)
         self.outermost = True
         frame = frames.Frame(self._binding.registry, key, mode)
@@ -123,22 +134,17 @@ class Opening:
                 frame.engines.skip_replica()
                 frame.replica = False
                 frame.connect()
+        except errors.CONNECT_ERRORS as exc:
+            error = frame.engines.label.unavailable(
+                errors.reason(exc), before_first_statement=True
+            )
+            raise error from exc
         except BaseException as exc:
             error = exc
-            raise self._translated(exc, frame) from exc
+            raise
         finally:
             if error is not None:
                 frame.end_hooks(self._binding.hooks, error)
-
-    def _translated(
-        self, error: BaseException, frame: frames.Frame
-    ) -> BaseException:
-        """What to raise for an error met while connecting."""
-        if not isinstance(error, errors.CONNECT_ERRORS):
-            return error
-        return frame.engines.label.unavailable(
-            errors.reason(error), before_first_statement=True
-        )
 
     def __exit__(
         self,
@@ -174,9 +180,12 @@ class Opening:
     def _raise_ours(
         self, ended_by: BaseException, error: Any, frame: frames.Frame
     ) -> None:
-        ours: exception.CellplugError | None = errors.unavailable(
+        lost = errors.unavailable(
             ended_by, frame.engines.label, unanswered=not frame.answered
         )
+        if lost is not None and lost.before_first_statement:
+            frame.lost = lost
+        ours: exception.CellplugError | None = lost
         if ours is None and frame.key == db_registry.API_DATABASE:
             ours = errors.api_schema_missing(ended_by)
         if ours is not None:
