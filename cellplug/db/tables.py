@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import time
+import types
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.ext import compiler
 from sqlalchemy.sql import functions
 
@@ -97,8 +100,10 @@ class ExactString(sa.types.TypeDecorator[str]):
                 plain(self.length, charset='utf8mb4', collation=collation)
             )
         if dialect.name == 'postgresql':
-            plain = postgresql.CHAR if self.fixed else postgresql.VARCHAR
-            return dialect.type_descriptor(plain(self.length, collation='C'))
+            # Its CHAR never looks at trailing blanks, and saves nothing.
+            return dialect.type_descriptor(
+                postgresql.VARCHAR(self.length, collation='C')
+            )
         return dialect.type_descriptor(plain(self.length))
 
 
@@ -210,6 +215,32 @@ def savepoint(session: Handle) -> Iterator[None]:
             nested.rollback()
         raise
     nested.commit()
+
+
+def insert_absent(
+    table: sa.Table, key: sa.Column[Any], **values: Any
+) -> Mapping[str, Any]:
+    """For each dialect, an INSERT that leaves rows alone that are there.
+
+    Other than an INSERT that fails, it needs no savepoint. And of several
+    that wait for one winner on MariaDB, each in turn gets the row's lock
+    exclusively, where the shared locks of failing ones deadlock as soon as
+    two of them write. How many rows it says it changed means nothing.
+
+    :param key: any column; MariaDB needs one to leave as it is.
+    """
+    on_mysql = mysql.insert(table).values(values)
+    on_mysql = on_mysql.on_duplicate_key_update({key.name: key})
+    on_postgresql = postgresql.insert(table).values(values)
+    on_sqlite = sqlite.insert(table).values(values)
+    return types.MappingProxyType(
+        {
+            'mysql': on_mysql,
+            'mariadb': on_mysql,
+            'postgresql': on_postgresql.on_conflict_do_nothing(),
+            'sqlite': on_sqlite.on_conflict_do_nothing(),
+        }
+    )
 
 
 def is_missing_table(error: Exception) -> bool:

@@ -10,21 +10,17 @@ Lock order: the cells' rows by uuid (shared), then the mappings by instance.
 from __future__ import annotations
 
 import itertools
-import types
 from collections.abc import Iterable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite
 
 from cellplug import exception
 from cellplug.db import tables
 from cellplug.db.api import cells
+from cellplug.db.api import inserting
 from cellplug.db.api import models
 from cellplug.objects import CellMapping
 from cellplug.objects import InstanceMapping
@@ -70,36 +66,6 @@ _LIST = _SELECT.order_by(_instance.c.instance_uuid)
 _COUNT = sa.select(sa.func.count()).where(
     _instance.c.cell_uuid == sa.bindparam('cell')
 )
-_NEW = {'generation': tables.clock()}
-_MYSQL_INSERT = (
-    mysql.insert(_instance)
-    .values(_NEW)
-    .on_duplicate_key_update(id=_instance.c.id)
-)
-_INSERTS: Mapping[str, Any] = types.MappingProxyType(
-    {
-        'mysql': _MYSQL_INSERT,
-        'mariadb': _MYSQL_INSERT,
-        'postgresql': (
-            postgresql.insert(_instance).values(_NEW).on_conflict_do_nothing()
-        ),
-        'sqlite': (
-            sqlite.insert(_instance).values(_NEW).on_conflict_do_nothing()
-        ),
-    }
-)
-"""Insert the instances that are not mapped, and leave the others alone.
-
-Other than an INSERT that fails, it needs no savepoint; and on MariaDB, of
-several that wait for one winner each in turn gets its lock exclusively, where
-shared ones would deadlock.
-"""
-
-_INSERTS_AT_ONCE: Mapping[str, Any] = types.MappingProxyType(
-    {name: one.returning(_instance.c.id) for name, one in _INSERTS.items()}
-)
-"""MariaDB answers these once for all rows, instead of once for each."""
-
 _DELETE = sa.delete(_instance).where(
     _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
 )
@@ -164,8 +130,7 @@ def list_(
 ) -> list[InstanceMapping]:
     """Mappings in the order of their instances' uuids.
 
-    :param marker: an instance's uuid: the list begins behind it, whether it
-        is (still) mapped or not.
+    :param marker: an instance's uuid, mapped or not: begin behind it.
     :param limit: at most so many; None: all.
     """
     statement = _LIST
@@ -262,13 +227,9 @@ def move(
     :raises StaleRoute: if the mapping has changed since; it stays as it is.
     """
     cells.lock(session, cell_uuid)
+    values = {'instance': instance_uuid, 'cell': cell_uuid}
     result = session.execute(
-        _MOVE,
-        {
-            'instance': instance_uuid,
-            'cell': cell_uuid,
-            'expected': expected_generation,
-        },
+        _MOVE, {**values, 'expected': expected_generation}
     )
     now = get_many(session, [instance_uuid]).get(instance_uuid)
     if now is None:
@@ -316,7 +277,7 @@ def _insert(
     uuids = [one.instance_uuid for one in wanted]
     missing = list(wanted)
     for _ in range(_ATTEMPTS):
-        _insert_rows(session, [_row(one) for one in missing])
+        inserting.insert_missing(session, missing)
         found = get_many(session, uuids)
         missing = []
         for one in wanted:
@@ -327,23 +288,6 @@ def _insert(
         if not missing:
             return found
     raise exception.InstanceMappingNotFound(missing[0].instance_uuid)
-
-
-def _insert_rows(session: tables.Handle, rows: list[dict[str, Any]]) -> None:
-    dialect = tables.connection(session).dialect
-    if len(rows) > 1 and dialect.insert_executemany_returning:
-        session.execute(_INSERTS_AT_ONCE[dialect.name], rows).close()
-    else:
-        session.execute(_INSERTS[dialect.name], rows)
-
-
-def _row(mapping: InstanceMapping) -> dict[str, Any]:
-    return {
-        'instance_uuid': mapping.instance_uuid,
-        'cell_uuid': mapping.cell_uuid,
-        'project_id': mapping.project_id,
-        'user_id': mapping.user_id,
-    }
 
 
 def _refuse_other_cell(mapping: InstanceMapping, cell_uuid: str) -> None:

@@ -12,8 +12,8 @@ steps, each of which can be repeated after a crash anywhere:
 A pending claim counts as long as its cell is, or may still be, in the API
 database: one that is not in it may be taken over by another cell, and taken
 back by whoever of the two has the row in the API database when it finishes.
-No lock is held while the API database is asked; every write is guarded by
-what was read before.
+Every write is guarded by what was read before, so that no lock has to be held
+while the API database is asked (only who lost a race holds one).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _READ = sa.select(_table.c.cell_uuid, _table.c.claim_state).where(
     _table.c.id == 1
 )
 _READ_NOW = _READ.with_for_update()
-_INSERT = sa.insert(_table).values(id=1)
+_INSERTS = tables.insert_absent(_table, _table.c.id, id=1)
 _REPLACE = (
     sa.update(_table)
     .where(
@@ -127,47 +127,47 @@ def _claim(
     statement = _READ
     for _ in range(_ATTEMPTS):
         found = _read(session, statement)
-        if found is not None and found.uuid == wanted.uuid:
+        # Next time, whatever the isolation level, a winner's row is seen.
+        statement = _READ_NOW
+        if found is None:
+            _insert(session, wanted)
+            continue
+        if found.uuid == wanted.uuid:
             if found.state in (CLAIMED, wanted.state):
                 return found
-        elif found is not None and (
-            found.state == CLAIMED or is_known(found.uuid)
-        ):
+        elif found.state == CLAIMED or is_known(found.uuid):
             raise exception.CellIdentityMismatch(wanted.uuid, found.uuid)
-        if _write(session, found, wanted):
+        if _replace(session, found, wanted):
             return wanted
-        # Whatever the isolation level, the winner's row has to be seen.
-        statement = _READ_NOW
     raise exception.DatabaseUnavailable(
         f'the database of cell {wanted.uuid}',
         'other processes keep claiming it; try again',
     )
 
 
-def _write(
-    session: tables.Handle, found: Identity | None, wanted: Identity
+def _insert(session: tables.Handle, wanted: Identity) -> None:
+    """Write ``wanted`` if there is nothing yet."""
+    dialect = tables.connection(session).dialect
+    session.execute(
+        _INSERTS[dialect.name],
+        {'cell_uuid': wanted.uuid, 'claim_state': wanted.state},
+    )
+
+
+def _replace(
+    session: tables.Handle, found: Identity, wanted: Identity
 ) -> bool:
     """Write ``wanted`` if ``found`` is still there; whether it was."""
-    if found is not None:
-        result = session.execute(
-            _REPLACE,
-            {
-                'found_uuid': found.uuid,
-                'found_state': found.state,
-                'new_uuid': wanted.uuid,
-                'new_state': wanted.state,
-            },
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]
-    try:
-        with tables.savepoint(session):
-            session.execute(
-                _INSERT,
-                {'cell_uuid': wanted.uuid, 'claim_state': wanted.state},
-            )
-    except tables.DUPLICATE:
-        return False
-    return True
+    result = session.execute(
+        _REPLACE,
+        {
+            'found_uuid': found.uuid,
+            'found_state': found.state,
+            'new_uuid': wanted.uuid,
+            'new_state': wanted.state,
+        },
+    )
+    return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
 def _read(
