@@ -34,12 +34,7 @@ def _fields(mapping: InstanceMapping) -> dict[str, Any]:
 
 
 def _everything(mapping: InstanceMapping) -> dict[str, Any]:
-    return {
-        **_fields(mapping),
-        'generation': mapping.generation,
-        'created_at': mapping.created_at,
-        'updated_at': mapping.updated_at,
-    }
+    return {**_fields(mapping), 'generation': mapping.generation}
 
 
 def _context() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 
@@ -17,3 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return app.main(argv)
     except KeyboardInterrupt:
         return 130
+
+
+if __name__ == '__main__':
+    sys.exit(main())
