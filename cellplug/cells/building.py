@@ -56,6 +56,7 @@ class Parts:
             for driver in self.injected:
                 driver.close()
             self.loader.close()
+            self.host.wait_closed()
         finally:
             self.registry.close()
 

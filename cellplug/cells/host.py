@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import time
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -9,6 +12,8 @@ from typing import Any
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug.rpc import settings as rpc_settings
+
+_REMEMBERED = 1000
 
 
 class Host:
@@ -28,6 +33,10 @@ class Host:
         self._settings = settings
         self.database = database
         self.clock = clock
+        # For the wait in the end; where very many were opened, those that
+        # are forgotten here were closed long ago.
+        self._transports: collections.deque[weakref.ref[Any]]
+        self._transports = collections.deque()
         self.load: Callable[[str, str], Any] = _nothing
         self.target_cell: Callable[
             [cellplug_context.RequestContext, str],
@@ -39,7 +48,19 @@ class Host:
         # Imported with the first transport: a third of a second.
         from cellplug.rpc import messaging  # noqa: PLC0415
 
-        return messaging.Transport(self._conf, url, self._settings)
+        transport = messaging.Transport(self._conf, url, self._settings)
+        self._transports.append(weakref.ref(transport))
+        while len(self._transports) > _REMEMBERED:
+            self._transports.popleft()
+        return transport
+
+    def wait_closed(self) -> None:
+        """Wait for what is being closed, ``stop_timeout`` for all of it."""
+        deadline = time.monotonic() + self._settings.stop_timeout
+        for reference in list(self._transports):
+            transport = reference()
+            if transport is not None:
+                transport.wait_closed(max(0, deadline - time.monotonic()))
 
 
 def _nothing(*_: Any) -> Any:

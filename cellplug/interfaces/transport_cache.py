@@ -23,7 +23,11 @@ class Transport(Protocol):
         ...
 
     def close(self) -> None:
-        """Close its connections, in bounded time. Idempotent."""
+        """Close its connections, in the background. Idempotent.
+
+        Returns at once: a cache may call it in the midst of a request. The
+        router's ``close`` waits for all connections, in bounded time.
+        """
         ...
 
 

@@ -154,6 +154,12 @@ class Transport:
                 f'oslo.messaging has no working driver for the scheme '
                 f'{parsed.transport!r} here',
             ) from exc
+        except (cfg.Error, ValueError, RuntimeError):
+            # Not "from": it quotes the value.
+            raise exception.InvalidURL(
+                'transport_url',
+                'oslo.messaging cannot use an option in its query',
+            ) from None
 
     # -- sending -----------------------------------------------------------
 
@@ -251,12 +257,17 @@ class Transport:
             if not closed and used and not self._is_fake:
                 self._closing = bounded.Task(self._cleanup)
 
-    def wait_closed(self) -> None:
-        """Wait for what :meth:`close` began, for at most ``stop_timeout``."""
+    def wait_closed(self, seconds: float | None = None) -> None:
+        """Wait for what :meth:`close` began.
+
+        :param seconds: at most so long; by default ``stop_timeout``.
+        """
         if self._closing is None:
             return
+        if seconds is None:
+            seconds = self.settings.stop_timeout
         try:
-            self._closing.wait(self.settings.stop_timeout)
+            self._closing.wait(seconds)
         except bounded.OverdueError:
             LOG.warning('A message queue connection is slow to close')
 

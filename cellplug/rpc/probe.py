@@ -27,6 +27,7 @@ def connect(conf: cfg.ConfigOpts, url: str) -> None:
         raise exception.QueueUnavailable(str(exc)) from exc
     finally:
         transport.close()
+        transport.wait_closed()
 
 
 def _transport(conf: cfg.ConfigOpts, url: str) -> messaging.Transport:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from cellplug import exception
 from cellplug import interfaces
 
 
@@ -18,6 +19,11 @@ class _Entry:
         self.transport = transport
         self.users = 0
         self.retired = False
+
+    def retire(self) -> bool:
+        """Take no new users; returns whether there are none left."""
+        self.retired = True
+        return not self.users
 
 
 class _State:
@@ -44,6 +50,7 @@ class ProcessTransportCache(interfaces.TransportCache):
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
         self._host = host
         self._states: dict[int, _State] = {}
+        self._closed = False
 
     def _state(self) -> _State:
         pid = os.getpid()
@@ -52,7 +59,6 @@ class ProcessTransportCache(interfaces.TransportCache):
 
     @contextlib.contextmanager
     def use(self, url: str) -> Iterator[interfaces.Transport]:
-        """Borrow the transport; it is opened at the first use."""
         state = self._state()
         entry = self._enter(state, url)
         try:
@@ -62,36 +68,41 @@ class ProcessTransportCache(interfaces.TransportCache):
 
     def _enter(self, state: _State, url: str) -> _Entry:
         with state.lock:
-            entry = state.entries.get(url)
-            if entry is None or entry.transport.broken:
-                entry = _Entry(self._host.open_transport(url))
-                state.entries[url] = entry
-            entry.users += 1
-            return entry
+            if self._closed:
+                raise exception.RouterClosed('the router was closed')
+            former = state.entries.get(url)
+            if former is not None and not former.transport.broken:
+                former.users += 1
+                return former
+            entry = _Entry(self._host.open_transport(url))
+            entry.users = 1
+            state.entries[url] = entry
+            last = former is not None and former.retire()
+        if former is not None and last:
+            former.transport.close()
+        return entry
 
     def _leave(self, state: _State, url: str, entry: _Entry) -> None:
         with state.lock:
             entry.users -= 1
-            if entry.transport.broken and state.entries.get(url) is entry:
-                del state.entries[url]
+            if entry.transport.broken:
                 entry.retired = True
+                if state.entries.get(url) is entry:
+                    del state.entries[url]
             last = entry.retired and not entry.users
         if last:
             entry.transport.close()
 
     def retire(self, url: str) -> None:
-        """Close the transport when its last user has left."""
         state = self._state()
         with state.lock:
             entry = state.entries.pop(url, None)
-            if entry is None:
-                return
-            entry.retired = True
-            last = not entry.users
-        if last:
+            last = entry is not None and entry.retire()
+        if entry is not None and last:
             entry.transport.close()
 
     def close(self) -> None:
         """Retire all transports of this process."""
+        self._closed = True
         for url in list(self._state().entries):
             self.retire(url)
