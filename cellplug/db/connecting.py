@@ -9,6 +9,7 @@ trip for every transaction.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 
+from cellplug import exception
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
 
@@ -59,7 +61,7 @@ def prepare(
     for hook in hooks:
         _refuse_or_pass(engine, hook)
     _ping_after_idling(engine, settings.ping_after)
-    _note_answers(engine)
+    _watch_statements(engine)
     if engine.dialect.name == 'sqlite':
         sa.event.listen(
             engine, 'before_cursor_execute', _begin_immediate, retval=True
@@ -204,14 +206,27 @@ def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
     sa.event.listen(engine, 'checkout', checkout)
 
 
-def _note_answers(engine: sa.Engine) -> None:
-    """Tell the open transaction that a statement of it was answered."""
+def _watch_statements(engine: sa.Engine) -> None:
+    """Refuse the parent's connections in a child; note what was answered."""
+
+    def connected(dbapi_connection: Any, record: Any) -> None:
+        record.info['cellplug_pid'] = os.getpid()
+
+    def asking(connection: sa.Connection, *_: Any) -> None:
+        if connection.info.get('cellplug_pid') != os.getpid():
+            raise exception.TransactionForked(
+                'this connection was opened before the process forked; it '
+                'belongs to the parent process'
+            )
 
     def answered(connection: sa.Connection, *_: Any) -> None:
         frame = connection.info.get('cellplug_frame')
         if frame is not None:
             frame.answered = True
 
+    sa.event.listen(engine, 'connect', connected)
+    sa.event.listen(engine, 'before_cursor_execute', asking)
+    sa.event.listen(engine, 'commit', asking)
     sa.event.listen(engine, 'after_cursor_execute', answered)
 
 

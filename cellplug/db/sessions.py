@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 
 from sqlalchemy import orm
@@ -14,6 +15,7 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
     """A session on the primary that holds a lease until it is closed.
 
     A session that is forgotten instead ends its lease when it is collected.
+    In the child of a fork it is not the child's to close.
     """
     frame = frames.Frame(binding.registry, key, frames.Mode(writer=True))
     frame.engines = binding.registry.engines(key)
@@ -25,10 +27,14 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
     except BaseException as exc:
         frame.end_hooks(binding.hooks, exc)
         raise
-    end = weakref.finalize(session, frame.end_hooks, binding.hooks, None)
+    end = weakref.finalize(session, _end, frame, binding.hooks)
+    # Nothing is lent any more when the process ends, and a child of a fork
+    # would wait for the parent's locks.
+    end.atexit = False
     close = session.close
 
     def close_and_end() -> None:
+        frame.check_process()
         try:
             close()
         finally:
@@ -36,3 +42,10 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
 
     session.close = close_and_end  # type: ignore[method-assign]
     return session
+
+
+def _end(
+    frame: frames.Frame, hooks: tuple[frames.TransactionHook, ...]
+) -> None:
+    if frame.pid == os.getpid():
+        frame.end_hooks(hooks, None)
