@@ -114,7 +114,9 @@ class Engines:
         self._shared_tls = shared_tls
         self._is_sqlite = source.connection.startswith('sqlite')
         self._managers: dict[tuple[bool, bool], Manager] = {}
-        self._free = threading.Condition(threading.Lock())
+        # Reentrant: a session that is collected ends its lease, and that may
+        # happen while its thread holds this lock.
+        self._free = threading.Condition(threading.RLock())
         self._build_lock = threading.Lock()
         self._leases = 0
         self._retired = False
