@@ -214,8 +214,10 @@ class Database:
         """The engine of the primary database the context is aimed at.
 
         For code not yet moved to ``reader`` and ``writer``: its connections
-        are outside the budget of transactions.
+        are outside the budget of transactions. From now on the request
+        counts as one that has done something, which is not repeated.
         """
+        context._request_state.acted += 1
         engines = self.binding.registry.engines(context.db_connection)
         engine: sa.Engine = engines.manager().engine
         return engine
@@ -225,8 +227,10 @@ class Database:
     ) -> orm.Session:
         """A session of its own on that engine; the caller closes it.
 
-        It counts in the budget of transactions until it is closed.
+        It counts in the budget of transactions until it is closed. From now
+        on the request counts as one that has done something.
         """
+        context._request_state.acted += 1
         return sessions.open_session(self.binding, context.db_connection)
 
 
