@@ -1,7 +1,8 @@
 """PyMySQL connections that neither wait for ever nor rebuild TLS contexts.
 
 PyMySQL bounds the TCP connect by ``connect_timeout``, but waits for the
-server's greeting as long as for any answer; and it builds a TLS context for
+server's greeting, and for its part in a TLS handshake, as long as for anything
+else; and it builds a TLS context for
 every connection, which costs more than everything else together. Both are
 mended by overriding two methods; a test pins their names.
 """
@@ -39,6 +40,7 @@ class Connection(connections.Connection):
     """A PyMySQL connection; see the module."""
 
     _read_timeout: Any
+    _write_timeout: Any
 
     def __init__(self, *args: Any, shared_tls: SharedTLS, **kw: Any) -> None:
         self._shared_tls = shared_tls
@@ -52,10 +54,10 @@ class Connection(connections.Connection):
         return self._shared_tls.get(lambda: own({}))
 
     def connect(self, sock: Any = None) -> None:
-        """Connect and log in, each read bounded by ``connect_timeout``."""
-        wanted = self._read_timeout
-        self._read_timeout = self.connect_timeout
+        """Connect and log in, each wait bounded by ``connect_timeout``."""
+        wanted = self._read_timeout, self._write_timeout
+        self._read_timeout = self._write_timeout = self.connect_timeout
         try:
             super().connect(sock)
         finally:
-            self._read_timeout = wanted
+            self._read_timeout, self._write_timeout = wanted
