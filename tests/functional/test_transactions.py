@@ -73,16 +73,18 @@ class JoinTests:
         a = self.targeted('cell1', context)
         with self.database.writer.using(a) as outer:
             self.add(a, 'x')
-            with self.router.target_cell(a, 'cell2') as b:
-                with self.database.writer.using(b) as inner:
-                    self.add(b, 'y')
-                    self.assertEqual(['cell2', 'y'], self.words(b))
-                    with self.router.target_cell(b, 'cell1') as again:
-                        self.assertIs(inner, again.session)
-                        self.assertEqual(['cell1', 'x'], self.words(again))
-                        self.add(again, 'z')
-                        with self.database.writer.using(again) as joined:
-                            self.assertIs(outer, joined)
+            with (
+                self.router.target_cell(a, 'cell2') as b,
+                self.database.writer.using(b) as inner,
+            ):
+                self.add(b, 'y')
+                self.assertEqual(['cell2', 'y'], self.words(b))
+                with self.router.target_cell(b, 'cell1') as again:
+                    self.assertIs(inner, again.session)
+                    self.assertEqual(['cell1', 'x'], self.words(again))
+                    self.add(again, 'z')
+                    with self.database.writer.using(again) as joined:
+                        self.assertIs(outer, joined)
             self.assertEqual(['cell1', 'x', 'z'], self.words(a))
         one, two = (c.database_connection for c in self.deployment.cells)
         self.assertEqual(['cell1', 'x', 'z'], helpers.stored(one))
@@ -91,11 +93,13 @@ class JoinTests:
     def test_inner_commit_survives_the_outer_rollback(self):
         self.deploy()
         a, b = self.targeted('cell1'), self.targeted('cell2')
-        with contextlib.suppress(ZeroDivisionError):
-            with self.database.writer.using(a):
-                self.add(a, 'x')
-                self.add(b, 'y')
-                raise ZeroDivisionError
+        with (
+            contextlib.suppress(ZeroDivisionError),
+            self.database.writer.using(a),
+        ):
+            self.add(a, 'x')
+            self.add(b, 'y')
+            raise ZeroDivisionError
         one, two = (c.database_connection for c in self.deployment.cells)
         self.assertEqual(['cell1'], helpers.stored(one))
         self.assertEqual(['cell2', 'y'], helpers.stored(two))
@@ -103,11 +107,13 @@ class JoinTests:
     def test_another_request_does_not_join(self):
         self.deploy(1)
         mine, others = self.targeted('cell1'), self.targeted('cell1')
-        with self.database.reader.using(mine) as session:
-            with self.database.reader.using(others) as other:
-                self.assertIsNot(session, other)
-                self.assertIs(session, mine.session)
-                self.assertIs(other, others.session)
+        with (
+            self.database.reader.using(mine) as session,
+            self.database.reader.using(others) as other,
+        ):
+            self.assertIsNot(session, other)
+            self.assertIs(session, mine.session)
+            self.assertIs(other, others.session)
 
     def test_another_thread_does_not_join(self):
         self.deploy(1)
@@ -212,16 +218,18 @@ class IndependentTests:
         self.deploy(1)
         cctxt = self.targeted('cell1')
         independently = self.database.writer.independent(helpers.add)
-        with contextlib.suppress(ZeroDivisionError):
-            with self.database.writer.using(cctxt) as outer:
-                self.add(cctxt, 'lost')
-                independently(cctxt, 'kept')
-                with self.database.writer.independent.using(cctxt) as own:
-                    self.assertIsNot(outer, own)
-                    self.assertEqual(['cell1', 'kept'], self.words(cctxt))
-                    self.assertIs(own, cctxt.session)
-                self.assertIs(outer, cctxt.session)
-                raise ZeroDivisionError
+        with (
+            contextlib.suppress(ZeroDivisionError),
+            self.database.writer.using(cctxt) as outer,
+        ):
+            self.add(cctxt, 'lost')
+            independently(cctxt, 'kept')
+            with self.database.writer.independent.using(cctxt) as own:
+                self.assertIsNot(outer, own)
+                self.assertEqual(['cell1', 'kept'], self.words(cctxt))
+                self.assertIs(own, cctxt.session)
+            self.assertIs(outer, cctxt.session)
+            raise ZeroDivisionError
         url = self.deployment.cells[0].database_connection
         self.assertEqual(['cell1', 'kept'], helpers.stored(url))
 
