@@ -36,6 +36,32 @@ _PG_LOST = re.compile(
 )
 
 
+class _Connection(mysql.Connection):
+    """Sends no ROLLBACK where nothing was sent since the last end.
+
+    A session that closes rolls back, and then the pool does it again, which
+    is a round trip for every reader and every writer.
+    """
+
+    _ended = False
+
+    def _execute_command(self, command: int, sql: Any) -> None:
+        """Send whatever it is: with it, a transaction may begin."""
+        self._ended = False
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def commit(self) -> None:
+        """Commit, and remember it once the server has answered."""
+        super().commit()
+        self._ended = True
+
+    def rollback(self) -> None:
+        """Roll back what there may be to roll back."""
+        if not (self._ended and self.open):
+            super().rollback()
+            self._ended = True
+
+
 def prepare(
     engine: sa.Engine,
     settings: db_settings.EngineSettings,
@@ -87,7 +113,7 @@ def _bound_connect(
         for key, value in bound.items():
             cparams.setdefault(key, value)
         if driver == 'pymysql':
-            return mysql.Connection(*cargs, shared_tls=shared_tls, **cparams)
+            return _Connection(*cargs, shared_tls=shared_tls, **cparams)
         return None
 
     sa.event.listen(engine, 'do_connect', do_connect)
