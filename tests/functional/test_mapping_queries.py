@@ -139,6 +139,10 @@ class CellContract(QueryTestCase):
 
             self.assertEqual(attribute, error.attribute)
             self.assertEqual('one', error.other)
+            self.refused(
+                exception.CellMappingExists, cells.check_unique, taken
+            )
+            self.do(cells.check_unique, taken, self.one.uuid)
             if attribute != 'uuid':
                 error = self.refused(
                     exception.CellMappingExists,
