@@ -104,17 +104,14 @@ def opened(path: str | None) -> Iterator[Directory]:
         temporary one that is removed in the end.
     :raises LabError: if it cannot be had.
     """
+    if path is None:
+        with _temporary() as made:
+            yield Directory(made, kept=False)
+        return
     try:
-        if path is None:
-            with tempfile.TemporaryDirectory(prefix='cellplug-lab-') as made:
-                yield Directory(made, kept=False)
-            return
         Path(path).mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        where = path or tempfile.gettempdir()
-        raise errors.LabError(
-            f'directory {where} cannot be used: {exc.strerror}'
-        ) from exc
+        raise _unusable(path, exc) from exc
     directory = Directory(path, kept=True)
     with _locked(directory.path):
         _check(directory)
@@ -135,6 +132,19 @@ def existing(path: str) -> Iterator[Directory]:
         )
     with _locked(directory.path):
         yield directory
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix='cellplug-lab-')
+    except OSError as exc:
+        raise _unusable(tempfile.gettempdir(), exc) from exc
+
+
+def _unusable(path: str, error: OSError) -> errors.LabError:
+    return errors.LabError(
+        f'directory {path} cannot be used: {error.strerror}'
+    )
 
 
 def _check(directory: Directory) -> None:
@@ -158,15 +168,18 @@ def _locked(path: str) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError as exc:
-        raise errors.LabError(
-            f'directory {path} cannot be used: {exc.strerror}'
-        ) from exc
+        raise _unusable(path, exc) from exc
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
     except BlockingIOError as exc:
         raise errors.LabError(
             f'directory {path} is in use by another lab'
         ) from exc
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
+import sqlalchemy as sa
+
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
 from cellplug.lab import settings as lab_settings
@@ -43,7 +45,9 @@ class Files:
 
     def database(self, cell: str) -> str:
         """A file with the cell's name."""
-        return f'sqlite:///{self._directory.file(f"{cell}.sqlite")}'
+        file = self._directory.file(f'{cell}.sqlite')
+        # What has to be quoted depends on SQLAlchemy's version.
+        return sa.URL.create('sqlite', database=file).render_as_string()
 
     def queue(self, cell: str) -> str:
         """A queue with the cell's name."""

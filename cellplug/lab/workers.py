@@ -66,10 +66,12 @@ class WorkerProcess:
         )
 
     def _last_words(self) -> str:
+        """Its own error, else whatever it wrote last."""
         with contextlib.suppress(OSError):
-            lines = self._log_file.read_text(errors='replace').splitlines()
-            said = [line for line in lines if line.startswith('worker: ')]
-            return said[-1].removeprefix('worker: ') if said else ''
+            lines = self._log_file.read_text(errors='replace').split('\n')
+            said = [line.strip() for line in lines if line.strip()]
+            own = [line for line in said if line.startswith('worker: ')]
+            return (own or said or [''])[-1].removeprefix('worker: ')
         return ''
 
     def is_ready(self) -> bool:
