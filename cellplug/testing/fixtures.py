@@ -9,7 +9,6 @@ fails the test in either case.
 
 from __future__ import annotations
 
-import os
 import secrets
 import unittest
 from typing import Generic
@@ -20,15 +19,20 @@ import fixtures
 
 from cellplug.testing import services
 from cellplug.testing.services import admin
+from cellplug.testing.services import services_required
+
+__all__ = [
+    'Backend',
+    'DatabaseFixture',
+    'MemcachedFixture',
+    'QueueFixture',
+    'ServiceFixture',
+    'services_required',
+]
 
 Backend = Literal['sqlite', 'mariadb', 'postgresql']
 
 ServiceT = TypeVar('ServiceT', bound=services.Service)
-
-
-def services_required() -> bool:
-    """Whether a missing server is a failure, not a reason to skip."""
-    return os.environ.get('CELLPLUG_REQUIRE_SERVICES', '0') not in ('', '0')
 
 
 def _unique(prefix: str) -> str:

@@ -270,7 +270,7 @@ class TestLife(testtools.TestCase):
     def test_stop_leaves_nothing(self) -> None:
         for kind in services.SERVICES:
             server = kind()
-            if not server.available() and not fixtures.services_required():
+            if not server.available() and not services.services_required():
                 continue
             server.start()
             directory, port = server.directory, server.port
@@ -461,7 +461,7 @@ class TestOrdinaryUser(testtools.TestCase):
 
     def test_every_server_runs(self) -> None:
         missing = [k.title for k in services.SERVICES if not k.available()]
-        if missing and not fixtures.services_required():
+        if missing and not services.services_required():
             self.skipTest(f'not installed: {", ".join(missing)}')
         library = self._library()
         done = subprocess.run(
@@ -544,7 +544,7 @@ class TestCommand(testtools.TestCase):
     def setUp(self) -> None:
         super().setUp()
         reason = services.Memcached.why_unavailable()
-        if reason and not fixtures.services_required():
+        if reason and not services.services_required():
             self.skipTest(reason)
 
     def test_the_command_gets_urls_and_its_code_comes_back(self) -> None:

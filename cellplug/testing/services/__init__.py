@@ -25,6 +25,7 @@ from cellplug.testing.services.mariadb import MariaDB
 from cellplug.testing.services.memcached import Memcached
 from cellplug.testing.services.postgresql import PostgreSQL
 from cellplug.testing.services.rabbitmq import RabbitMQ
+from cellplug.testing.services.shared import services_required
 from cellplug.testing.services.shared import shared_url
 
 SERVICES: tuple[type[Service], ...] = (
@@ -43,5 +44,6 @@ __all__ = [
     'Service',
     'ServiceError',
     'ServiceUnavailable',
+    'services_required',
     'shared_url',
 ]

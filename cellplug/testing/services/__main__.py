@@ -58,13 +58,12 @@ def _choose(
     :raises ServiceUnavailable: it was asked for, by name or by
         ``CELLPLUG_REQUIRE_SERVICES``.
     """
-    required = os.environ.get('CELLPLUG_REQUIRE_SERVICES', '0')
     chosen = []
     for kind in named or services.SERVICES:
         reason = kind.why_unavailable()
         if reason is None:
             chosen.append(kind)
-        elif named or required not in ('', '0'):
+        elif named or services.services_required():
             raise services.ServiceUnavailable(f'{kind.title}: {reason}')
         else:
             _say(f'no {kind.title}: {reason}')

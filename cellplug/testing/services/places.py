@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import pwd
 import random
@@ -49,13 +50,12 @@ def choose_ports(count: int) -> list[int]:
 
     Somebody else may take one before the server does: who calls this has to
     try again with others when the server says "in use".
+
+    :returns: as many as there are free ones, at most ``count``.
     """
-    chosen: list[int] = []
-    while len(chosen) < count:
-        port = random.randint(_FIRST_PORT, _LAST_PORT)
-        if port not in chosen and _is_free(port):
-            chosen.append(port)
-    return chosen
+    candidates = range(_FIRST_PORT, _LAST_PORT)
+    shuffled = random.sample(candidates, len(candidates))
+    return list(itertools.islice(filter(_is_free, shuffled), count))
 
 
 def _is_free(port: int) -> bool:

@@ -33,6 +33,8 @@ class Sandbox:
         self._watchdog = subprocess.Popen(
             [sys.executable, '-I', '-S', processes.__file__, self.directory],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             cwd='/',
             start_new_session=True,
         )

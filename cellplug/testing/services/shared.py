@@ -7,6 +7,14 @@ import os
 from cellplug.testing.services import base
 
 
+def services_required() -> bool:
+    """Whether a missing server is a failure, not a reason to skip.
+
+    That is what ``CELLPLUG_REQUIRE_SERVICES=1`` says.
+    """
+    return os.environ.get('CELLPLUG_REQUIRE_SERVICES', '0') not in ('', '0')
+
+
 def shared_url(kind: type[base.Service]) -> str:
     """The admin URL of a server that tests share.
 
