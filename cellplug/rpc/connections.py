@@ -26,6 +26,9 @@ from cellplug.rpc.quiet import oslo_messaging
 _POLL = 1.0
 """Seconds until a listener notices that it is to stop."""
 
+_POLL_MEMORY = 0.001
+"""Seconds between two looks at a queue in this process's memory."""
+
 CONNECTION_ERRORS = (
     amqp.exceptions.AMQPError,
     kombu.exceptions.KombuError,
@@ -66,6 +69,10 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
             raise NoConnectionError(reason(exc)) from exc
         poll: float = vars(self)['_poll_timeout']
         self._poll_timeout = min(poll, _POLL)
+        transport = self.connection.transport
+        if getattr(transport, 'polling_interval', None) == 0:
+            # kombu+memory: a listener would keep a core busy by itself.
+            transport.polling_interval = _POLL_MEMORY
 
     def ensure(
         self, method: Any, retry: int | None = None, **options: Any

@@ -18,6 +18,7 @@ from typing import Any
 import amqp
 import sqlalchemy as sa
 import testtools
+from fixtures import MonkeyPatch
 from fixtures import TempDir
 from oslo_config import cfg
 
@@ -231,6 +232,22 @@ class EachCellItsOwnInMemoryTest(EachCellItsOwnTest):
             for name in ('cell1', 'cell2')
         ]
         return made
+
+    def test_workers_do_not_poll_without_a_pause(self) -> None:
+        pauses: list[float] = []
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            time.sleep(seconds)
+
+        self.useFixture(
+            MonkeyPatch('kombu.transport.virtual.base.sleep', sleep)
+        )
+        for cell in self.deployment.cells:
+            self.serve(cell)
+            self.call(cell, 'who')
+        self.assertTrue(eventually(lambda: len(pauses) > 100))
+        self.assertLess(0, min(pauses))
 
 
 class WireTest(RPCCase):
