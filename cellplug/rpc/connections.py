@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+import time
 from typing import Any
 
 import amqp.exceptions
 import kombu.exceptions
 
+from cellplug.rpc.quiet import common
 from cellplug.rpc.quiet import impl_rabbit
 from cellplug.rpc.quiet import oslo_messaging
 
@@ -90,6 +93,20 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
         finally:
             self._declaring = False
 
+    def consume(self, timeout: float | None = None) -> None:
+        """Wait for messages; after a refusal, not again at once.
+
+        The listener's loop knows no pause: a password that was changed on
+        the broker would have it ask for a connection all the time.
+        """
+        try:
+            super().consume(timeout=timeout)
+        except common.Timeout:
+            raise
+        except Exception:
+            time.sleep(_POLL)
+            raise
+
     def set_transport_socket_timeout(
         self, timeout: float | None = None
     ) -> None:
@@ -98,6 +115,26 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
         super().set_transport_socket_timeout(
             bound if timeout is None else min(timeout, bound)
         )
+
+
+class _Slots(threading.Condition):
+    """What those wait on who find all connections of a pool in use.
+
+    Nobody wakes them when a connection fails to open.
+    """
+
+    def __init__(self, patience: float) -> None:
+        super().__init__()
+        self._patience = patience
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a connection to become free."""
+        bound = self._patience
+        if not super().wait(bound if timeout is None else timeout):
+            raise NoConnectionError(
+                f'all connections have been busy for {bound:g} s'
+            )
+        return True
 
 
 def more_hosts(url: Any) -> int:
@@ -113,6 +150,7 @@ def bound(raw: Any, patience: float) -> None:
     pool: Any = getattr(raw._driver, '_connection_pool', None)
     if getattr(pool, 'connection_cls', None) is impl_rabbit.Connection:
         pool.connection_cls = functools.partial(BoundedConnection, patience)
+        pool._cond = _Slots(patience)
 
 
 def listen(raw: Any) -> None:

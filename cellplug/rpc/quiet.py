@@ -9,8 +9,9 @@ import warnings
 with warnings.catch_warnings():
     warnings.simplefilter('ignore')
     import oslo_messaging
+    from oslo_messaging._drivers import common
     from oslo_messaging._drivers import impl_rabbit
 
 Target = oslo_messaging.Target
 
-__all__ = ['Target', 'impl_rabbit', 'oslo_messaging']
+__all__ = ['Target', 'common', 'impl_rabbit', 'oslo_messaging']

@@ -83,7 +83,6 @@ class RPCServer:
             transport.raw,
             target,
             self._endpoints,
-            executor='threading',
             serializer=serializer.ContextSerializer(self._build_context),
             access_policy=oslo_messaging.DefaultRPCAccessPolicy,
         )
