@@ -174,13 +174,11 @@ class Engines:
             self.drop_idle()
 
     def retire(self) -> None:
-        """Take no new leases; close everything when the last one ends."""
+        """Take no new leases; close what idles, the rest after its use."""
         with self._free:
             self._retired = True
-            last = not self._leases
             self._free.notify_all()
-        if last:
-            self.drop_idle()
+        self.drop_idle()
 
     def drop_if_idle(self) -> None:
         """Close the connections if no lease was held for idle_timeout."""

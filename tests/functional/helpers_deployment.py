@@ -77,7 +77,8 @@ _CONNECTIONS = {
     ),
     'postgresql': (
         'SELECT pid FROM pg_stat_activity WHERE '
-        'datname = current_database() AND pid <> pg_backend_pid()'
+        'datname = current_database() AND pid <> pg_backend_pid() '
+        "AND backend_type = 'client backend'"
     ),
 }
 _KILL = {
