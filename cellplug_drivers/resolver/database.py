@@ -22,8 +22,10 @@ class _Context(cellplug_context.RequestContext):
 class DatabaseResolver(interfaces.Resolver):
     """Reads cells and instance mappings from the API database's primary.
 
-    *When it is right.* Always: it is the default. It remembers nothing, so
-    every answer is the truth of the moment; a look-up costs one query.
+    *When it is right.* Always: it is the default. Every answer is the truth
+    of the moment; a look-up costs one query. What it remembers is the rows of
+    the cells whose instances it looked up, and it uses one only where that
+    query names the same generation of the cell.
 
     *Needs* ``[api_database] connection``. Without it every method raises
     NotSupported; while the database is down, DatabaseUnavailable.
@@ -33,6 +35,7 @@ class DatabaseResolver(interfaces.Resolver):
 
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
         self._reader = host.database.api.reader.primary.single.connection
+        self._cells: dict[str, objects.CellMapping] = {}
         self._context = _Context(request_id=f'req-resolver-{os.getpid()}')
 
     def get_cell(self, cell: str) -> objects.CellMapping:
@@ -46,9 +49,14 @@ class DatabaseResolver(interfaces.Resolver):
             return db.cell_queries.get_all(connection)
 
     def get_instance(self, instance_uuid: str) -> objects.InstanceMapping:
-        """The mapping and its cell: one query."""
+        """The mapping and its cell: one query, two for a cell that is new."""
         with self._reader.using(self._context) as connection:
-            return db.instance_queries.get(connection, instance_uuid)
+            found = db.instance_queries.get(
+                connection, instance_uuid, self._cells
+            )
+        if found.cell is not None:
+            self._cells[found.cell_uuid] = found.cell
+        return found
 
     def get_instances(
         self, instance_uuids: Iterable[str]
@@ -58,7 +66,8 @@ class DatabaseResolver(interfaces.Resolver):
             return db.instance_queries.get_many(connection, instance_uuids)
 
     def forget_cell(self, cell_uuid: str) -> None:
-        """Nothing to forget."""
+        """Forget the cell's row: it may be gone."""
+        self._cells.pop(cell_uuid, None)
 
     def forget_instance(
         self, instance_uuid: str, below_generation: int | None = None
