@@ -18,6 +18,7 @@ import functools
 import threading
 import time
 from typing import Any
+from urllib import parse
 
 import amqp.exceptions
 import kombu.exceptions
@@ -77,6 +78,29 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
             # kombu+memory: a listener would keep a core busy by itself.
             transport.polling_interval = _POLL_MEMORY
 
+    def _transform_transport_url(
+        self,
+        url: Any,
+        host: Any,
+        default_username: str = '',
+        default_password: str = '',
+        default_hostname: str = '',
+    ) -> str:
+        """The URL for kombu, with everything in it quoted.
+
+        oslo.messaging leaves slashes as they are. To kombu they end the host:
+        it takes a part of the password for the port, and says so.
+        """
+        scheme = url.transport.replace('kombu+', '').replace('rabbit', 'amqp')
+        user = _quote(host.username or default_username)
+        password = _quote(host.password or default_password)
+        where = host.hostname or default_hostname
+        if ':' in where:
+            where = f'[{where}]'
+        vhost = _quote(url.virtual_host or '')
+        port = host.port or 5672
+        return f'{scheme}://{user}:{password}@{where}:{port}/{vhost}'
+
     def ensure(
         self, method: Any, retry: int | None = None, **options: Any
     ) -> Any:
@@ -115,6 +139,10 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
         super().set_transport_socket_timeout(
             bound if timeout is None else min(timeout, bound)
         )
+
+
+def _quote(text: str) -> str:
+    return parse.quote(text, safe='')
 
 
 class _Slots(threading.Condition):

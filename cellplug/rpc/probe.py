@@ -21,12 +21,15 @@ def connect(conf: cfg.ConfigOpts, url: str) -> None:
     :raises InvalidURL: if the URL cannot be used.
     """
     transport = _transport(conf, url)
+    down: messaging.QueueDownError | None = None
     try:
         transport.prove()
     except messaging.QueueDownError as exc:
-        raise exception.QueueUnavailable(str(exc)) from exc
-    finally:
-        transport.close()
+        down = exc
+    # Not in a finally: whoever pressed Ctrl-C does not want to wait for it.
+    transport.close()
+    if down is not None:
+        raise exception.QueueUnavailable(str(down)) from down
         transport.wait_closed()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import threading
 import time
@@ -28,6 +29,8 @@ from cellplug import rpc
 from cellplug.rpc.quiet import oslo_messaging
 from cellplug.testing import deployment
 from cellplug.testing import fixtures
+from cellplug.testing import services
+from cellplug.testing.services import admin
 
 DEADLINE = 60
 """Seconds after which a test says that something hangs."""
@@ -554,6 +557,30 @@ class RefusedTest(RPCCase):
                 target(server='s'),
                 nothing,
             )
+
+
+class LoginTest(RPCCase):
+    """User names and passwords as operators have them."""
+
+    def test_any_character_may_be_in_a_password(self) -> None:
+        cell = self.deployment.cells[0]
+        _, _, host = cell.transport_url.rpartition('@')
+        broker = admin.BrokerAdmin(os.environ[services.RabbitMQ.variable])
+        user = f'u{uuid.uuid4().hex}'
+        vhost = host.rpartition('/')[2]
+        self.addCleanup(broker._ask, 'DELETE', f'users/{user}')
+        for password in ('a/b', 'a@b', 'a%2Fb', 'a#b?c', 'a:b,c', 'a b$é"'):
+            broker._ask(
+                'PUT', f'users/{user}', {'password': password, 'tags': ''}
+            )
+            everything = {'configure': '.*', 'write': '.*', 'read': '.*'}
+            broker._ask('PUT', f'permissions/{vhost}/{user}', everything)
+            quoted = urllib.parse.quote(password, safe='')
+            cell = self.router.cells.update(
+                cell, transport_url=f'rabbit://{user}:{quoted}@{host}'
+            )
+            with self.router.rpc_server(cell, target(server='s'), Worker('w')):
+                self.assertEqual('w', self.call(cell, 'who'), password)
 
 
 class AnswersTest(RPCCase):
