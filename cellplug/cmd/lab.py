@@ -114,6 +114,7 @@ instances are added."""
     def work(self, parsed_args: argparse.Namespace) -> int:
         """Run it, and print the report."""
         from cellplug.lab import errors
+        from cellplug.lab import progress
         from cellplug.lab import run
         from cellplug.lab import screen
         from cellplug.lab import settings
@@ -127,8 +128,8 @@ instances are added."""
             transport_template=parsed_args.transport_url,
         )
         try:
-            with screen.progress(self.app.stderr) as progress:
-                report = run.run(wanted, progress)
+            with progress.shown_on(self.app.stderr) as shown:
+                report = run.run(wanted, shown)
         except errors.LabUsageError as exc:
             raise outcome.UsageError(str(exc)) from exc
         if parsed_args.format == 'json':

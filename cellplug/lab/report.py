@@ -18,23 +18,20 @@ class Report:
 
     :ivar kind: on what it ran.
     :ivar directory: where it was kept, None if it was not.
+    :ivar own_servers: whether the servers, and what is there, are the user's.
     :ivar cells: all cells, cell0 first.
     :ivar seconds: how long the run took, start and end of servers included.
     """
 
     kind: str
     directory: str | None
+    own_servers: bool
     cells: list[cellplug.CellMapping]
     placed: list[lab_traffic.Placed]
     listed: int
     latencies: list[lab_traffic.Latency]
     check: lab_check.Outcome
     seconds: float
-
-    @property
-    def holds(self) -> bool:
-        """Whether everything was as it should be."""
-        return self.check.holds
 
     def booted(self) -> collections.Counter[str]:
         """How many instances of this run each cell got, by its uuid."""

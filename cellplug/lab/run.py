@@ -70,6 +70,7 @@ def _run(
     return report.Report(
         kind=deployment.kind,
         directory=directory.path if directory.kept else None,
+        own_servers=settings.own_servers,
         cells=cells,
         placed=traffic.placed,
         listed=traffic.listed,

@@ -1,21 +1,18 @@
-"""What people see: progress while it runs, then where everything went."""
+"""What people see in the end: where everything went."""
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-from collections.abc import Iterator
+from typing import Any
 from typing import TextIO
 
 import rich.box
 import rich.console
-import rich.progress
 import rich.table
 import rich.text
 
 from cellplug.lab import check as lab_check
 from cellplug.lab import report as lab_report
-from cellplug.lab import traffic as lab_traffic
 from cellplug.objects import urls
 
 MOST_ROWS = 40
@@ -23,44 +20,23 @@ MOST_ROWS = 40
 
 _MOST_LANES = 10
 _COLOURS = ('cyan', 'magenta', 'yellow', 'blue', 'green', 'bright_red')
-_WITH_REQUESTS = 100
+_WITH_WAYS = 78
+_WITHOUT_LANES = 71
+_WITH_REQUESTS = 96
 _WITH_URLS = 90
 
-
-@contextlib.contextmanager
-def progress(stream: TextIO) -> Iterator[lab_traffic.Progress]:
-    """A line that is gone afterwards, if the stream is a terminal."""
-    console = rich.console.Console(file=stream)
-    bar = rich.progress.Progress(
-        rich.progress.SpinnerColumn(),
-        rich.progress.TextColumn('{task.description}'),
-        rich.progress.BarColumn(bar_width=30),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        # The lab prints when it is done, and never meanwhile.
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with bar:
-        yield _Progress(bar)
+_STATES = {'active': 'green', 'error': 'red', 'deleted': 'dim'}
+_WAYS = {
+    'boot': 'map, target, call the worker',
+    'show': 'target by uuid, read the cell',
+    'reboot': 'target by uuid, call the worker',
+    'delete': 'target, call the worker, unmap',
+    'list': 'read every cell, one by one',
+}
 
 
-class _Progress:
-    def __init__(self, bar: rich.progress.Progress) -> None:
-        self._bar = bar
-        self._task: rich.progress.TaskID | None = None
-
-    def phase(self, title: str, total: int | None = None) -> None:
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(title, total=total)
-
-    def step(self) -> None:
-        if self._task is not None:
-            self._bar.advance(self._task)
+def _is_unicode(console: rich.console.Console) -> bool:
+    return console.encoding.startswith('utf')
 
 
 def show(report: lab_report.Report, stream: TextIO) -> None:
@@ -88,6 +64,14 @@ class _Screen:
             for number, cell in enumerate(report.cells)
         }
         self._styles[report.cells[0].uuid] = 'red'
+        self._unicode = _is_unicode(console)
+        self._overflow: rich.console.OverflowMethod = (
+            'ellipsis' if self._unicode else 'crop'
+        )
+        # Those that are gone by now are of no interest.
+        self._with_urls = console.width >= _WITH_URLS and bool(
+            report.directory or report.own_servers
+        )
 
     def show(self) -> None:
         report = self._report
@@ -96,10 +80,12 @@ class _Screen:
             f'{report.kind}'
         )
         self._console.print()
+        tables = [self._cells(), self._requests()]
         if len(report.placed) <= MOST_ROWS:
-            self._console.print(self._instances())
-        self._console.print(self._cells())
-        self._console.print(self._requests())
+            tables.insert(0, self._instances())
+        for table in tables:
+            self._console.print(table)
+            self._console.print()
         _check(self._console, report.check)
         self._console.print(
             f'[dim]{sum(one.count for one in report.latencies)} requests; '
@@ -113,26 +99,37 @@ class _Screen:
             title_justify='left',
             title_style='bold',
             box=rich.box.SIMPLE_HEAD,
+            show_edge=False,
             pad_edge=False,
             header_style='dim',
+        )
+
+    def _column(
+        self, table: rich.table.Table, name: str, **options: Any
+    ) -> None:
+        """A column that is cut where the screen ends."""
+        table.add_column(
+            name, no_wrap=True, overflow=self._overflow, **options
         )
 
     def _instances(self) -> rich.table.Table:
         """One row for each instance, its cell as a place in a lane."""
         report = self._report
         table = self._table('Where each instance went')
-        table.add_column('Instance', no_wrap=True)
-        table.add_column('UUID', no_wrap=True, overflow='ellipsis')
-        lanes = len(report.cells) <= _MOST_LANES
+        self._column(table, 'Instance')
+        self._column(table, 'UUID')
+        width = self._console.width
+        lanes = 2 * len(report.cells)
+        if len(report.cells) > _MOST_LANES or width < _WITHOUT_LANES + lanes:
+            lanes = 0
+        requests = width >= _WITH_REQUESTS + lanes
         if lanes:
-            table.add_column(
-                ' '.join(str(n) for n in range(len(report.cells))),
-                no_wrap=True,
-            )
-        table.add_column('Cell', no_wrap=True)
-        table.add_column('State', no_wrap=True)
-        if self._console.width >= _WITH_REQUESTS:
-            table.add_column('Requests', no_wrap=True, overflow='ellipsis')
+            numbers = map(str, range(len(report.cells)))
+            self._column(table, ' '.join(numbers))
+        self._column(table, 'Cell')
+        self._column(table, 'State')
+        if requests:
+            self._column(table, 'Requests')
         for one in report.placed:
             style = self._styles[one.cell_uuid]
             cells = [rich.text.Text(one.name), rich.text.Text(one.uuid)]
@@ -142,7 +139,7 @@ class _Screen:
                 rich.text.Text(report.name_of(one.cell_uuid), style=style)
             )
             cells.append(rich.text.Text(one.state, style=_STATES[one.state]))
-            if self._console.width >= _WITH_REQUESTS:
+            if requests:
                 cells.append(
                     rich.text.Text(' '.join(one.requests), style='dim')
                 )
@@ -151,7 +148,7 @@ class _Screen:
 
     def _lane(self, cell_uuid: str) -> rich.text.Text:
         """A dot under the cell's number."""
-        full, empty = ('●', '·') if self._is_unicode() else ('#', '.')
+        full, empty = ('●', '·') if self._unicode else ('#', '.')
         lane = rich.text.Text()
         for number, cell in enumerate(self._report.cells):
             if number:
@@ -162,19 +159,16 @@ class _Screen:
                 lane.append(empty, style='dim')
         return lane
 
-    def _is_unicode(self) -> bool:
-        return self._console.encoding.startswith('utf')
-
     def _cells(self) -> rich.table.Table:
         """One row for each cell, with what it got and what it holds."""
         report = self._report
         table = self._table('The cells')
-        table.add_column('Cell', no_wrap=True)
-        table.add_column('UUID', no_wrap=True, overflow='ellipsis')
-        table.add_column('Booted', justify='right')
-        table.add_column('Holds', justify='right')
-        if self._console.width >= _WITH_URLS:
-            table.add_column('Database', no_wrap=True, overflow='ellipsis')
+        self._column(table, 'Cell')
+        self._column(table, 'UUID')
+        self._column(table, 'Booted', justify='right')
+        self._column(table, 'Holds', justify='right')
+        if self._with_urls:
+            self._column(table, 'Database')
         booted = report.booted()
         for cell in report.cells:
             row = [
@@ -183,8 +177,8 @@ class _Screen:
                 rich.text.Text(str(booted[cell.uuid])),
                 rich.text.Text(str(report.check.rows.get(cell.name, '?'))),
             ]
-            if self._console.width >= _WITH_URLS:
-                url = urls.mask(cell.database_connection)
+            if self._with_urls:
+                url = urls.mask(cell.database_connection).partition('?')[0]
                 row.append(rich.text.Text(url, style='dim'))
             table.add_row(*row)
         return table
@@ -192,53 +186,53 @@ class _Screen:
     def _requests(self) -> rich.table.Table:
         """One row for each kind of request: how often, how long."""
         table = self._table('The requests (milliseconds)')
-        table.add_column('Request', no_wrap=True)
+        self._column(table, 'Request')
         for name in ('Count', 'Median', '95 %', 'Longest'):
-            table.add_column(name, justify='right', no_wrap=True)
-        table.add_column('Way', style='dim', no_wrap=True, overflow='ellipsis')
+            self._column(table, name, justify='right')
+        if self._console.width >= _WITH_WAYS:
+            self._column(table, 'Way', style='dim')
         for one in self._report.latencies:
+            ways = [_WAYS[one.request]][: len(table.columns) - 5]
             table.add_row(
                 one.request,
                 str(one.count),
                 *(f'{t * 1000:.1f}' for t in (one.median, one.p95)),
                 f'{one.longest * 1000:.1f}',
-                _WAYS[one.request],
+                *ways,
             )
         return table
 
     def _what_next(self) -> None:
         """Name the commands that show what was kept."""
-        directory = self._report.directory
-        if directory is None:
+        report = self._report
+        if report.own_servers:
+            self._console.print(
+                '[dim]Your databases keep what was made there; the same '
+                'command continues it.[/]'
+            )
+        if report.directory is None:
             return
-        where = shlex.quote(directory)
-        conf = shlex.quote(f'{directory}/cellplug.conf')
+        where = shlex.quote(report.directory)
+        conf = shlex.quote(f'{report.directory}/cellplug.conf')
         manage = f'cellplug-manage --config-file {conf}'
-        uuid = self._report.placed[0].uuid
-        self._console.print()
-        self._console.print(f'[bold]Kept in {where}; look at it with:[/]')
-        for line in (
+        lines = [
             f'{manage} cell list',
-            f'{manage} instance show {uuid}',
+            f'{manage} instance show {report.placed[0].uuid}',
             f'cellplug-manage lab check {where}',
-            f'cellplug-manage lab run --directory {where}',
-        ):
+        ]
+        if not report.own_servers:
+            lines.append(f'cellplug-manage lab run --directory {where}')
+        self._console.print()
+        self._console.print(
+            f'Kept in {where}; look at it with:', style='bold', markup=False
+        )
+        for line in lines:
             self._console.print(f'  {line}', markup=False, soft_wrap=True)
-
-
-_STATES = {'active': 'green', 'error': 'red', 'deleted': 'dim'}
-_WAYS = {
-    'boot': 'map, target, call the worker',
-    'show': 'target by uuid, read the cell',
-    'reboot': 'target by uuid, call the worker',
-    'delete': 'target, call the worker, unmap',
-    'list': 'read every cell, one by one',
-}
 
 
 def _check(console: rich.console.Console, outcome: lab_check.Outcome) -> None:
     """Say what was looked at, and what was found."""
-    good, bad = ('✓', '✗') if console.encoding.startswith('utf') else '+-'
+    good, bad = ('✓', '✗') if _is_unicode(console) else ('+', '-')
     console.print(
         '[bold]The check[/] [dim](each database opened by itself)[/]'
     )
