@@ -8,6 +8,7 @@ from typing import Literal
 
 from cellplug import db
 from cellplug import exception
+from cellplug.cells import checking
 from cellplug.cells import internal
 from cellplug.cells import schemas
 from cellplug.db import registry as db_registry
@@ -24,7 +25,7 @@ UNSET = _Unset.UNSET
 """The value of an argument that was not passed."""
 
 Maybe = str | Literal[_Unset.UNSET]
-Cell = mappings.CellMapping | str
+Cell = checking.Cell
 
 
 class CellCollection:
@@ -52,7 +53,9 @@ class CellCollection:
 
         :raises CellMappingNotFound: if there is none.
         """
-        found: mappings.CellMapping = self._resolver.get_cell(named(cell))
+        found: mappings.CellMapping = self._resolver.get_cell(
+            checking.named(cell)
+        )
         return found
 
     def list(self) -> list[mappings.CellMapping]:
@@ -73,7 +76,9 @@ class CellCollection:
         """Make a cell, and claim its database for it.
 
         cellplug's tables are made in the database where they are missing.
-        A call that crashed anywhere may be repeated.
+        A call that crashed anywhere may be repeated: where the crash left a
+        cell of the same values with an unfinished claim, that one is
+        finished and returned.
 
         :param uuid: the cell's; a random one by default.
         :param transport_url: ``none:///`` for a cell without a queue.
@@ -84,7 +89,7 @@ class CellCollection:
             database.
         :raises CellUnavailable: if the database cannot be reached.
         """
-        values = _checked(
+        values = checking.checked(
             {
                 'name': name,
                 'database_connection': database_connection,
@@ -99,19 +104,59 @@ class CellCollection:
             else identifiers.canonical_uuid('uuid', uuid)
         )
         values['uuid'] = cell_uuid
-        _check_cell0(cell_uuid, transport_url)
-        self._check_unique(values, '')
+        checking.check_cell0(cell_uuid, transport_url)
         try:
-            with self._claims.claiming(cell_uuid, name, database_connection):
+            self._check_unique(values, '')
+        except exception.CellMappingExists:
+            given = values if uuid is not None else values | {'uuid': None}
+            finished = self._finish(given)
+            if finished is None:
+                raise
+            return finished
+        made = self._claim_and_insert(values)
+        self._changed(made)
+        return made
+
+    def _finish(self, values: dict[str, Any]) -> mappings.CellMapping | None:
+        """The cell that a crashed creation left unfinished, now finished.
+
+        :param values: its uuid None if any will do.
+        :returns: None if there is no such cell.
+        """
+        try:
+            known = self._current(values['name'])
+            if any(
+                getattr(known, key) != value
+                for key, value in values.items()
+                if key != 'uuid' or value is not None
+            ):
+                return None
+            if not self._claims.finish(
+                known.uuid, known.name, known.database_connection
+            ):
+                return None
+        except (exception.CellMappingNotFound, exception.CellUnavailable):
+            return None
+        self._changed(known)
+        return known
+
+    def _claim_and_insert(
+        self, values: dict[str, Any]
+    ) -> mappings.CellMapping:
+        cell_uuid, made = values['uuid'], None
+        try:
+            with self._claims.claiming(
+                cell_uuid, values['name'], values['database_connection']
+            ):
                 made = self._insert(values)
         except exception.CellIdentityMismatch as exc:
-            self._undo(cell_uuid)
+            if made is not None:
+                self._undo(cell_uuid)
             raise exception.CellIdentityMismatch(
                 cell_uuid,
                 exc.found,
                 f'if it should be that cell, create it with uuid {exc.found}',
             ) from exc
-        self._changed(made)
         return made
 
     def _insert(self, values: dict[str, Any]) -> mappings.CellMapping:
@@ -162,10 +207,10 @@ class CellCollection:
         values = {k: v for k, v in passed.items() if v is not UNSET}
         if not values:
             raise exception.InvalidInput('update', 'nothing to change')
-        values = _checked(values)
+        values = checking.checked(values)
         known = self._current(cell)
         if 'transport_url' in values:
-            _check_cell0(known.uuid, values['transport_url'])
+            checking.check_cell0(known.uuid, values['transport_url'])
         self._check_unique(values, known.uuid)
         if self._needs_claim(known, values):
             with self._claims.claiming(
@@ -202,7 +247,7 @@ class CellCollection:
         :raises CellMappingNotFound: if there is no such cell.
         """
         with self._writing() as session:
-            known = db.cell_queries.get(session, named(cell))
+            known = db.cell_queries.get(session, checking.named(cell))
             db.cell_queries.delete(session, known.uuid)
         # A cell of this uuid that is created later has a higher generation,
         # by the database's clock; this process's clock may be ahead of it.
@@ -222,7 +267,7 @@ class CellCollection:
     def _current(self, cell: Cell) -> mappings.CellMapping:
         context = internal.InternalContext()
         with self._database.api.reader.primary.using(context) as session:
-            return db.cell_queries.get(session, named(cell))
+            return db.cell_queries.get(session, checking.named(cell))
 
     def _writing(self) -> Any:
         return self._database.api.writer.using(internal.InternalContext())
@@ -230,44 +275,3 @@ class CellCollection:
     def _changed(self, mapping: mappings.CellMapping) -> None:
         self._resolver.forget_cell(mapping.uuid)
         self._registry.attach(mapping)
-
-
-def named(cell: Cell) -> str:
-    """The canonical uuid, or the name, by which a cell is looked up.
-
-    :raises InvalidInput: for anything else.
-    """
-    if isinstance(cell, mappings.CellMapping):
-        return cell.uuid
-    if not cell or not isinstance(cell, str):
-        raise exception.InvalidInput(
-            'cell', f'{cell!r} is no CellMapping, uuid or name'
-        )
-    if identifiers.is_uuid_like(cell):
-        return identifiers.canonical_uuid('cell', cell)
-    return cell
-
-
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
-    """The values, each of them one that a cell may have."""
-    checked = dict(values)
-    if 'name' in values:
-        identifiers.check_cell_name(values['name'])
-    if 'database_connection' in values:
-        urls.check_database(
-            'database_connection', values['database_connection']
-        )
-    if values.get('slave_connection') is not None:
-        urls.check_database('slave_connection', values['slave_connection'])
-    if 'transport_url' in values:
-        urls.check_transport('transport_url', values['transport_url'])
-    if 'state' in values:
-        checked['state'] = mappings.check_state(values['state'])
-    return checked
-
-
-def _check_cell0(cell_uuid: str, transport_url: str) -> None:
-    if cell_uuid == identifiers.CELL0_UUID and urls.has_queue(transport_url):
-        raise exception.InvalidInput(
-            'transport_url', 'cell0 has no message queue; pass none:///'
-        )

@@ -10,12 +10,12 @@ from typing import Any
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
-from cellplug.cells import collection
+from cellplug.cells import checking
 from cellplug.objects import identifiers
 from cellplug.objects import mappings
 
 Context = cellplug_context.RequestContext
-Cell = collection.Cell
+Cell = checking.Cell
 
 
 class InstanceCollection:
@@ -83,7 +83,7 @@ class InstanceCollection:
         self, session: Any, context: Context, item: Any, known: dict[str, str]
     ) -> mappings.InstanceMapping:
         fields = _fields(item)
-        name = collection.named(fields['cell'])
+        name = checking.named(fields['cell'])
         if name not in known:
             known[name] = self._cell_uuid(session, fields['cell'])
         return mappings.InstanceMapping(
@@ -99,7 +99,7 @@ class InstanceCollection:
 
     def _cell_uuid(self, session: Any, cell: Cell) -> str:
         """The uuid; the query that writes finds out whether it exists."""
-        name = collection.named(cell)
+        name = checking.named(cell)
         if identifiers.is_uuid_like(name):
             return name
         return db.cell_queries.get(session, name).uuid
@@ -162,7 +162,7 @@ class InstanceCollection:
         with self._reading(context) as session:
             cell_uuid = None
             if cell is not None:
-                name = collection.named(cell)
+                name = checking.named(cell)
                 cell_uuid = db.cell_queries.get(session, name).uuid
             return db.instance_queries.list_(
                 session,

@@ -19,8 +19,10 @@ from cellplug import exception
 from cellplug import loader as cellplug_loader
 from cellplug import objects
 from cellplug.cells import building
+from cellplug.cells import checking
 from cellplug.cells import collection
 from cellplug.cells import instances
+from cellplug.cells import targets
 from cellplug.db import registry as db_registry
 from cellplug.objects import identifiers
 from cellplug.rpc import client as rpc_client
@@ -101,7 +103,7 @@ class CellRouter:
     # -- targeting ---------------------------------------------------------
 
     def target_cell(
-        self, context: Context, cell: collection.Cell | None
+        self, context: Context, cell: checking.Cell | None
     ) -> AbstractContextManager[Any]:
         """A block with a copy of the context that is aimed at the cell.
 
@@ -111,11 +113,11 @@ class CellRouter:
         :param cell: CellMapping, uuid or name; None aims at no cell.
         :raises CellMappingNotFound: if there is no such cell.
         """
-        _checked(context)
+        targets.checked(context)
         if cell is None:
-            return _Block(context.untargeted())
+            return targets.Block(context.untargeted())
         entry = self._registry.attach(self._mapping(cell, context))
-        return _Block(_aimed(context, entry, None))
+        return targets.Block(targets.aimed(context, entry, None))
 
     def target_instance(
         self, context: Context, instance_uuid: str
@@ -127,15 +129,15 @@ class CellRouter:
 
         :raises InstanceMappingNotFound: if the instance is not mapped.
         """
-        found = self.instances.get(_checked(context), instance_uuid)
+        found = self.instances.get(targets.checked(context), instance_uuid)
         if found.cell is None:
             raise exception.CellMappingNotFound(found.cell_uuid)
         entry = self._registry.attach(found.cell)
         route = objects.Route(found.instance_uuid, found.generation)
-        return _Block(_aimed(context, entry, route))
+        return targets.Block(targets.aimed(context, entry, route))
 
     def set_target_cell(
-        self, context: Context, cell: collection.Cell | None
+        self, context: Context, cell: checking.Cell | None
     ) -> None:
         """Aim the context itself at the cell, for good.
 
@@ -144,7 +146,7 @@ class CellRouter:
         :raises CellMappingNotFound: if there is no such cell; the context
             stays as it was.
         """
-        _checked(context)
+        targets.checked(context)
         if cell is None:
             target: tuple[Any, Any, Any] = (None, None, None)
         else:
@@ -169,7 +171,7 @@ class CellRouter:
         cell's database could not be reached before the request had done
         anything: no statement answered, no message sent.
         """
-        state = _checked(context)._request_state
+        state = targets.checked(context)._request_state
         acted = state.acted
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         try:
@@ -186,11 +188,11 @@ class CellRouter:
             return fn(cctxt, *args, **kwargs)
 
     def _mapping(
-        self, cell: collection.Cell, context: Context | None = None
+        self, cell: checking.Cell, context: Context | None = None
     ) -> objects.CellMapping:
         if isinstance(cell, objects.CellMapping):
             return cell
-        name = collection.named(cell)
+        name = checking.named(cell)
         if context is not None and self.database.has_open_api_transaction(
             context
         ):
@@ -213,7 +215,7 @@ class CellRouter:
         :param target: an ``oslo_messaging.Target``.
         :param options: timeout (seconds), version_cap, call_monitor_timeout.
         """
-        queue = _checked(context).mq_connection
+        queue = targets.checked(context).mq_connection
         if queue is None:
             if context.cell_uuid is not None:
                 raise exception.NotTargeted(
@@ -224,7 +226,7 @@ class CellRouter:
         return client.prepare(**options) if options else client
 
     def rpc_server(
-        self, cell: collection.Cell | None, target: Any, endpoints: Any
+        self, cell: checking.Cell | None, target: Any, endpoints: Any
     ) -> Any:
         """An RPC server on a cell's queue; ``start()`` and ``stop()`` it.
 
@@ -291,37 +293,3 @@ class CellRouter:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Block:
-    """A block that yields a context and has nothing to undo."""
-
-    __slots__ = ('_context',)
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def __enter__(self) -> Context:
-        return self._context
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _checked(context: Any) -> Context:
-    if not isinstance(context, Context):
-        raise exception.InvalidInput(
-            'context', f'{type(context).__name__} is no RequestContext'
-        )
-    return context
-
-
-def _aimed(
-    context: Context, entry: db_registry.CellEntry, route: objects.Route | None
-) -> Context:
-    return _checked(context).copy_with(
-        db_connection=entry.uuid,
-        mq_connection=entry.queue,
-        cell_uuid=entry.uuid,
-        route=route,
-    )

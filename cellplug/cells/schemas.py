@@ -117,6 +117,24 @@ class Claims:
             with _writing(engine) as connection:
                 identity.finish_claim(connection, cell_uuid, self._is_known)
 
+    def finish(self, cell_uuid: str, name: str, url: str) -> bool:
+        """Make a claim final that a crash left behind; whether one was.
+
+        :raises CellUnavailable: if the database cannot be reached.
+        """
+        label = db_engines.Label(name, cell_uuid)
+        with bare_engine(url, label, self._settings) as engine:
+            try:
+                with _writing(engine) as connection:
+                    found = identity.read(connection)
+            except exception.SchemaMissing:
+                return False
+            if found != identity.Identity(cell_uuid, identity.PENDING):
+                return False
+            with _writing(engine) as connection:
+                identity.finish_claim(connection, cell_uuid, self._is_known)
+        return True
+
     def _take_back(self, engine: sa.Engine, cell_uuid: str) -> None:
         if self._is_known(cell_uuid):
             return
