@@ -22,6 +22,7 @@ from cellplug import exception
 from cellplug.db import connecting
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
+from cellplug.db import spelling
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -215,11 +216,12 @@ class Engines:
         url = self.source.connection
         if replica and self.source.slave_connection:
             url = self.source.slave_connection
+        url = spelling.spelled(url)
         sqlite = self._is_sqlite
         root = enginefacade.transaction_context()
         root.configure(
             connection=url,
-            connection_parameters=_parameters(url),
+            connection_parameters=spelling.parameters(url),
             connection_debug=-1,
             connection_recycle_time=self.settings.connection_recycle_time,
             connection_trace=False,
@@ -286,10 +288,3 @@ def _connections(manager: Manager) -> int:
     if isinstance(pool, sa.QueuePool):
         return pool.checkedin() + pool.checkedout()
     return 0
-
-
-def _parameters(url: str) -> str | None:
-    """What is appended to the URL's query: four-byte UTF-8 on MySQL."""
-    if url.startswith(('mysql', 'mariadb')) and 'charset=' not in url:
-        return 'charset=utf8mb4'
-    return None

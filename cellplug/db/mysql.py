@@ -53,6 +53,15 @@ class Connection(connections.Connection):
             return context
         return self._shared_tls.get(lambda: own({}))
 
+    def close(self) -> None:
+        """Close the connection, if losing it has not done so before.
+
+        PyMySQL raises for the latter, and SQLAlchemy logs a traceback for
+        each connection of a server that went away.
+        """
+        if self.open:
+            super().close()
+
     def connect(self, sock: Any = None) -> None:
         """Connect and log in, each wait bounded by ``connect_timeout``."""
         wanted = self._read_timeout, self._write_timeout

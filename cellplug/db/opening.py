@@ -170,7 +170,9 @@ class Opening:
             elif self._nested is not None:
                 self._nested.__exit__(kind, error, traceback)
         except BaseException as exc:  # noqa: BLE001 (raised below)
-            ended_by = exc
+            # At a deadlock MariaDB rolls back everything, savepoints too; the
+            # complaint about a missing one would hide the deadlock.
+            ended_by = exc if self.outermost or error is None else error
         finally:
             if self.outermost:
                 frame.end_hooks(self._binding.hooks, ended_by)

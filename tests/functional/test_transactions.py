@@ -603,7 +603,7 @@ class RetryTests:
             .values(word=note.c.word + new)
         )
 
-    def _crossing(self, decorate):
+    def _crossing(self, decorate, inner=contextlib.nullcontext):
         """Two transactions that lock two rows crosswise, started together."""
         barrier = threading.Barrier(2, timeout=helpers.PATIENCE)
         both = threading.local()
@@ -615,7 +615,8 @@ class RetryTests:
                 # A repetition has nobody to meet.
                 both.met = True
                 barrier.wait()
-            self._update(context, rows[1], mark)
+            with inner(context):
+                self._update(context, rows[1], mark)
 
         return decorate(self.database.writer(change))
 
@@ -640,6 +641,14 @@ class RetryTests:
         errors = self._race(self._crossing(self.database.retrying))
         self.assertEqual([], errors)
         self.assertEqual(3, len(self.calls), self.calls)
+        marks = [word[-2:] for word in helpers.stored(self.url)[1:]]
+        self.assertIn(marks, (['xy', 'xy'], ['yx', 'yx']))
+
+    def test_deadlock_inside_a_savepoint_is_repeated_as_a_whole(self):
+        # MariaDB rolls everything back, and the savepoint is gone.
+        savepoint = self.database.writer.savepoint.using
+        errors = self._race(self._crossing(self.database.retrying, savepoint))
+        self.assertEqual([], errors)
         marks = [word[-2:] for word in helpers.stored(self.url)[1:]]
         self.assertIn(marks, (['xy', 'xy'], ['yx', 'yx']))
 
