@@ -13,8 +13,9 @@ def opts() -> list[cfg.Opt]:
             default=10,
             min=0.5,
             help='Seconds until a message queue that does not answer is '
-            'given up: the first message on a connection, and the start of '
-            'a server.',
+            'given up: while connecting, while it takes a message, and at '
+            'the start of a server. Raise it where a busy broker takes long '
+            'to store messages.',
         ),
         cfg.FloatOpt(
             'call_timeout',

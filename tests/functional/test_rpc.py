@@ -100,7 +100,9 @@ def eventually(holds: Callable[[], bool], deadline: float = DEADLINE) -> bool:
     return True
 
 
-def in_threads(count: int, function: Callable[[], Any]) -> list[Any]:
+def in_threads(
+    count: int, function: Callable[[], Any], deadline: float = DEADLINE
+) -> list[Any]:
     """What so many calls at once return or raise."""
     barrier = threading.Barrier(count)
     results: list[Any] = []
@@ -118,7 +120,7 @@ def in_threads(count: int, function: Callable[[], Any]) -> list[Any]:
     for one in threads:
         one.start()
     for one in threads:
-        one.join(DEADLINE)
+        one.join(deadline)
         if one.is_alive():
             raise AssertionError('a call hangs')
     return results

@@ -295,6 +295,15 @@ class GoneTest(FailureCase):
         self.assert_recovers(self.cell)
         self.assert_calm(before)
 
+    def test_a_frozen_broker_and_a_message_without_an_answer(self) -> None:
+        # oslo.messaging waits for a heartbeat's minute, and another one.
+        self.cast(self.cell)
+        self.broker.freeze()
+        (error,) = cases.in_threads(
+            1, lambda: self.cast(self.cell), deadline=30
+        )
+        self.assert_unavailable(error, self.cell)
+
     def test_a_frozen_broker_with_many_callers(self) -> None:
         self.serve(self.cell)
         self.call(self.cell)
