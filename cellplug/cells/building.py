@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -52,13 +53,13 @@ class Parts:
         """End all, what was built last first."""
         self.database.unbind(self.binding)
         self.janitor.stop()
-        try:
+        with contextlib.ExitStack() as rest:
+            # Each is closed, whatever the others raise; the last one first.
+            rest.callback(self.registry.close)
+            rest.callback(self.host.wait_closed)
+            rest.callback(self.loader.close)
             for driver in self.injected:
-                driver.close()
-            self.loader.close()
-            self.host.wait_closed()
-        finally:
-            self.registry.close()
+                rest.callback(driver.close)
 
 
 def build(
@@ -75,61 +76,63 @@ def build(
     messaging = rpc_settings.RPCSettings.from_group(
         conf.rpc, allowed_remote_exmods
     )
-    cell_settings = db_settings.EngineSettings.from_group(conf.cell_database)
     # 1. The host, which the drivers are built with, and the loader.
     host = cells_host.Host(conf, database, messaging, clock)
     loader = cellplug_loader.Loader(conf, host)
     host.load = loader.load
     injected = [d for d in (resolver, transport_cache) if d is not None]
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(loader.close)
         # 2. Transports, since each cell's entry holds a handle on one.
-        if transport_cache is None:
-            transport_cache = loader.load(
-                'transport_cache', conf.transport_cache.driver
-            )
-        # 3. Engines; from here on the Database works.
-        registry = db_registry.EngineRegistry(
-            _fixed(conf, cell_settings),
-            cell_settings,
-            queues.Admission(transport_cache),
+        transport_cache = transport_cache or loader.load(
+            'transport_cache', conf.transport_cache.driver
         )
-        # 4. The resolver, which may read the API database.
-        if resolver is None:
-            resolver = loader.load('resolver', conf.resolver.driver)
-    except BaseException:
-        loader.close()
-        raise
-    janitor = cells_janitor.Janitor(_SWEEP_EVERY, registry.drop_idle)
-    binding = opening.Binding(registry, (opening.LEASE, Wake(janitor)))
-    parts = Parts(
-        conf=conf,
-        context_class=context_class,
-        database=database,
-        binding=binding,
-        registry=registry,
-        loader=loader,
-        host=host,
-        resolver=resolver,
-        transport_cache=transport_cache,
-        injected=injected,
-        own_queue=queues.OwnQueue(transport_cache, _own_url(conf)),
-        rpc_settings=messaging,
-        janitor=janitor,
-        cells=collection.CellCollection(
-            database,
-            registry,
-            resolver,
-            schemas.Claims(database, cell_settings),
-        ),
-        instances=instances.InstanceCollection(database, resolver),
-    )
-    # 5. Last, when nothing can fail any more.
-    try:
-        database.bind(binding)
-    except BaseException:
-        loader.close()
-        raise
+        # 3. Engines.
+        registry = _registry(conf, queues.Admission(transport_cache))
+        # 4. The resolver, which will read the API database.
+        resolver = resolver or loader.load('resolver', conf.resolver.driver)
+        janitor = cells_janitor.Janitor(_SWEEP_EVERY, registry.drop_idle)
+        parts = Parts(
+            conf=conf,
+            context_class=context_class,
+            database=database,
+            binding=opening.Binding(registry, (opening.LEASE, Wake(janitor))),
+            registry=registry,
+            loader=loader,
+            host=host,
+            resolver=resolver,
+            transport_cache=transport_cache,
+            injected=injected,
+            own_queue=queues.OwnQueue(transport_cache, _own_url(conf)),
+            rpc_settings=messaging,
+            janitor=janitor,
+            cells=_cells(conf, database, registry, resolver),
+            instances=instances.InstanceCollection(database, resolver),
+        )
+        # 5. Last, when nothing else can fail any more: the Database works.
+        database.bind(parts.binding)
+        undo.pop_all()
     return parts
+
+
+def _registry(
+    conf: cfg.ConfigOpts, queue_admission: queues.Admission
+) -> db_registry.EngineRegistry:
+    settings = db_settings.EngineSettings.from_group(conf.cell_database)
+    return db_registry.EngineRegistry(
+        _fixed(conf, settings), settings, queue_admission
+    )
+
+
+def _cells(
+    conf: cfg.ConfigOpts,
+    database: db.Database,
+    registry: db_registry.EngineRegistry,
+    resolver: Any,
+) -> collection.CellCollection:
+    settings = db_settings.EngineSettings.from_group(conf.cell_database)
+    claims = schemas.Claims(database, settings)
+    return collection.CellCollection(database, registry, resolver, claims)
 
 
 class Wake:
