@@ -601,7 +601,12 @@ class TestOwnServers(LabTestCase):
         self.broker.create_vhost(name)
 
     def start(self, *arguments):
-        lab = LabProcess(*self.options, *arguments)
+        lab = LabProcess(
+            *self.options,
+            *arguments,
+            # What is killed cannot remove its temporary directory.
+            env={**os.environ, 'TMPDIR': str(self.place)},
+        )
         self.addCleanup(lab.close)
         return lab
 
