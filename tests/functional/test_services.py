@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import amqp
+import fixtures as third_party
 import psycopg
 import pymysql
 import testtools
@@ -414,6 +415,15 @@ class TestFailures(testtools.TestCase):
 
     def test_a_program_that_cannot_run(self) -> None:
         self._fails(Missing(), 'cannot be executed')
+
+    def test_without_a_watchdog_nothing_is_started_or_left(self) -> None:
+        place = self.useFixture(third_party.TempDir()).path
+        self.useFixture(third_party.MonkeyPatch('tempfile.tempdir', place))
+        self.useFixture(
+            third_party.MonkeyPatch('sys.executable', f'{place}/python')
+        )
+        self._fails(services.Memcached(), 'memcached', f'{place}/python')
+        self.assertEqual([], os.listdir(place))
 
     def test_a_port_that_was_taken_meanwhile(self) -> None:
         server = PortTaken()

@@ -216,7 +216,11 @@ class Service(abc.ABC):
         """Prepare and launch; False if somebody else took a port."""
         self._owner = os.getpid()
         self._ports = places.choose_ports(self._port_count)
-        self._sandbox = sandbox.Sandbox(places.system_user(self._system_user))
+        try:
+            identity = places.system_user(self._system_user)
+            self._sandbox = sandbox.Sandbox(identity)
+        except OSError as exc:
+            raise ServiceError(f'{self.title} has no place: {exc}') from exc
         atexit.register(self.stop)
         try:
             self._prepare()

@@ -24,20 +24,19 @@ class Sandbox:
 
     :param identity: whom to run as; None: this user.
     :ivar directory: its absolute path.
+    :raises OSError: there is no room for it, or the watchdog cannot be
+        executed.
     """
 
     def __init__(self, identity: pwd.struct_passwd | None) -> None:
         self._identity = identity
         self.directory = places.make_directory(identity)
         self._log = Path(self.directory, 'server.log')
-        self._watchdog = subprocess.Popen(
-            [sys.executable, '-I', '-S', processes.__file__, self.directory],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd='/',
-            start_new_session=True,
-        )
+        try:
+            self._watchdog = self._watch()
+        except OSError:
+            os.rmdir(self.directory)
+            raise
 
     def write(self, name: str, text: str) -> str:
         """Write a file that only the server's user may read.
@@ -113,6 +112,16 @@ class Sandbox:
         with contextlib.suppress(OSError):
             if self._watchdog.stdin is not None:
                 self._watchdog.stdin.close()
+
+    def _watch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, '-I', '-S', processes.__file__, self.directory],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd='/',
+            start_new_session=True,
+        )
 
     def _tell(self, line: str) -> None:
         if self._watchdog.stdin is not None:
