@@ -65,26 +65,22 @@ class Source:
 
 
 class Manager:
-    """One engine behind an enginefacade manager, its modes prepared."""
+    """One engine, as an enginefacade manager builds it."""
 
-    __slots__ = ('_root', 'connection', 'reader', 'savepoint', 'writer')
+    __slots__ = ('_writer',)
 
     def __init__(self, root: Any) -> None:
-        self._root = root
-        self.reader = root.reader
-        self.writer = root.writer
-        self.savepoint = root.writer.savepoint
-        self.connection = root.reader.connection
+        self._writer = root.writer
 
     @property
     def engine(self) -> sa.Engine:
         """The engine; it is built at the first call and connects later."""
-        engine: sa.Engine = self._root.writer.get_engine()
+        engine: sa.Engine = self._writer.get_engine()
         return engine
 
     def sessionmaker(self) -> Any:
         """The sessionmaker bound to the engine."""
-        return self._root.writer.get_sessionmaker()
+        return self._writer.get_sessionmaker()
 
     def drop_idle(self) -> None:
         """Close what nobody uses now, and the rest when it comes back."""

@@ -7,8 +7,6 @@ import os
 from typing import Any
 from typing import Protocol
 
-from oslo_db.sqlalchemy import enginefacade
-
 from cellplug import exception
 from cellplug.db import engines as db_engines
 from cellplug.db import registry as db_registry
@@ -69,11 +67,6 @@ class Lease:
         frame.engines.release()
 
 
-@enginefacade.transaction_context_provider
-class _Holder:
-    """What enginefacade keeps one transaction on."""
-
-
 class Frame:
     """One outermost transaction: of one request, thread and database.
 
@@ -85,7 +78,6 @@ class Frame:
     __slots__ = (
         'answered',
         'engines',
-        'holder',
         'hooked',
         'key',
         'lost',
@@ -94,12 +86,10 @@ class Frame:
         'pid',
         'registry',
         'replica',
-        'scope',
         'session',
     )
 
     session: Any
-    scope: Any
     manager: db_engines.Manager
     engines: db_engines.Engines
 
@@ -109,14 +99,12 @@ class Frame:
         self.registry = registry
         self.key = key
         self.mode = mode
-        self.holder = _Holder()
         self.pid = os.getpid()
         self.replica = False
         self.answered = False
         self.lost: exception.DatabaseUnavailable | None = None
         self.hooked = 0
         self.session = None
-        self.scope = None
 
     def usable_session(self) -> Any:
         """The session, in the process that opened it.
@@ -152,24 +140,25 @@ class Frame:
         """Open the session and its connection.
 
         Connecting now costs nothing that the first statement would not, and
-        tells a server that cannot be reached from one that was lost.
+        tells a server that cannot be reached from one that was lost. There
+        is one session for each frame: what enginefacade would do to find it
+        again costs as much as the session.
         """
         mode = self.mode
         self.manager = self.engines.manager(
             replica=self.replica, single=mode.single
         )
         if mode.connection:
-            self.scope = self.manager.connection.using(self.holder)
-        elif mode.writer:
-            self.scope = self.manager.writer.using(self.holder)
+            self.session = self.manager.engine.connect()
         else:
-            self.scope = self.manager.reader.using(self.holder)
-        self.session = self.scope.__enter__()
+            self.session = self.manager.sessionmaker()()
         try:
             connection = self.session
             if not mode.connection:
-                connection = self.session.connection(
-                    execution_options={'cellplug_writer': mode.writer}
+                connection = connection.connection(
+                    execution_options=(
+                        {'cellplug_writer': True} if mode.writer else None
+                    )
                 )
             connection.info['cellplug_frame'] = self
         except BaseException as exc:
@@ -181,12 +170,22 @@ class Frame:
 
         What the commit raises goes through; ``error`` itself does not.
         """
-        scope, self.scope = self.scope, None
-        if error is None:
-            scope.__exit__(None, None, None)
-            return
+        session = self.session
         try:
-            scope.__exit__(type(error), error, error.__traceback__)
-        except BaseException as exc:
-            if exc is not error:
-                raise
+            if error is not None:
+                # The objects go back to what they were, which closing alone
+                # would not do; not while the thread is made to stop.
+                if isinstance(error, Exception):
+                    session.rollback()
+            elif self.mode.writer:
+                self._commit()
+        finally:
+            # Rolls back what is open.
+            session.close()
+
+    def _commit(self) -> None:
+        try:
+            self.session.commit()
+        except Exception:
+            self.session.rollback()
+            raise

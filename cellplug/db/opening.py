@@ -104,7 +104,7 @@ class Opening:
                 'open the writer outermost, or use writer.independent'
             )
         if self._mode.savepoint:
-            self._nested = frame.manager.savepoint.using(frame.holder)
+            self._nested = frame.session.begin_nested()
             self._nested.__enter__()
         self.frame = frame
         open_.stack.append(frame)
