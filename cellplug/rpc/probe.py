@@ -28,9 +28,9 @@ def connect(conf: cfg.ConfigOpts, url: str) -> None:
         down = exc
     # Not in a finally: whoever pressed Ctrl-C does not want to wait for it.
     transport.close()
+    transport.wait_closed()
     if down is not None:
         raise exception.QueueUnavailable(str(down)) from down
-        transport.wait_closed()
 
 
 def _transport(conf: cfg.ConfigOpts, url: str) -> messaging.Transport:
