@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import testtools
+from fixtures import FakeLogger
 
 import cellplug
 from cellplug import exception
@@ -68,6 +70,8 @@ class FailureCase(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.log = self.useFixture(FakeLogger(level=logging.DEBUG))
+        self.addCleanup(self.check_log)
         self.vhost = f'v{uuid.uuid4().hex}'
         self.url = self.broker.create_vhost(self.vhost)
         self.addCleanup(self.broker.delete_vhost, self.vhost)
@@ -84,6 +88,11 @@ class FailureCase(testtools.TestCase):
         self.router = self.deployment.router
         self.context = self.deployment.context()
         self.addCleanup(self.settle)
+
+    def check_log(self) -> None:
+        """No log line of anybody shows a password, at no level."""
+        for secret in (PASSWORD, self.broker.password):
+            self.assertNotIn(secret, self.log.output)
 
     def settle(self) -> None:
         """Whatever the test did, the broker serves the next one."""
@@ -382,6 +391,15 @@ class GoneTest(FailureCase):
             self.assertEqual('well', self.call(well))
         self.assertTrue(stuck.is_alive())
         stuck.join(DEADLINE)
+
+    def test_a_server_stops_with_a_frozen_broker(self) -> None:
+        server = self.router.rpc_server(
+            self.cell, cases.target(server='s'), cases.Worker()
+        )
+        server.start()
+        self.broker.freeze()
+        (stopped,) = cases.in_threads(1, server.stop)
+        self.assertIsNone(stopped)
 
     def test_a_router_closes_with_a_frozen_broker(self) -> None:
         with cellplug_router(self.deployment) as router:
