@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import threading
 import time
 from typing import Any
@@ -32,6 +33,11 @@ _POLL = 1.0
 
 _POLL_MEMORY = 0.001
 """Seconds between two looks at a queue in this process's memory."""
+
+_PRIVATE_GROUPS = (
+    ('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
+    ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'),
+)
 
 CONNECTION_ERRORS = (
     amqp.exceptions.AMQPError,
@@ -168,6 +174,18 @@ class _Slots(threading.Condition):
 def more_hosts(url: Any) -> int:
     """How often to try again so that each host of the URL is tried."""
     return max(len(url.hosts), 1) - 1
+
+
+def register_private_groups(conf: Any) -> None:
+    """Register what oslo.messaging registers on the global CONF alone."""
+    for module, group in _PRIVATE_GROUPS:
+        try:
+            found = importlib.import_module(module)
+        except ImportError:
+            continue
+        options = getattr(found, group, None)
+        if options is not None:
+            conf.register_opts(options, group)
 
 
 def bound(raw: Any, patience: float) -> None:

@@ -7,7 +7,6 @@ connections that exist, and is bounded by :mod:`cellplug.rpc.connections`.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import threading
 from typing import Any
@@ -27,10 +26,6 @@ LOG = logging.getLogger(__name__)
 _PROBE = 'cellplug_probe'
 _MOST_CLIENTS = 256
 _CLEANUP_ATTEMPTS = 40
-_PRIVATE_GROUPS = (
-    ('oslo_messaging._tracing.client', 'oslo_messaging_tracing'),
-    ('oslo_messaging._metrics.client', 'oslo_messaging_metrics'),
-)
 # Not OSError: once connected, that one is a worker's own.
 DOWN = (
     oslo_messaging.MessageDeliveryFailure,
@@ -74,18 +69,6 @@ def own_url(conf: cfg.ConfigOpts) -> str:
     return url
 
 
-def _register_private_groups(conf: cfg.ConfigOpts) -> None:
-    """Register what oslo.messaging registers on the global CONF alone."""
-    for module, group in _PRIVATE_GROUPS:
-        try:
-            found = importlib.import_module(module)
-        except ImportError:
-            continue
-        options = getattr(found, group, None)
-        if options is not None:
-            conf.register_opts(options, group)
-
-
 def _parse(conf: cfg.ConfigOpts, url: str) -> Any:
     """The URL as oslo.messaging reads it, which has to be as it was meant."""
     urls.check_transport('transport_url', url)
@@ -122,7 +105,7 @@ class Transport:
         settings: rpc_settings.RPCSettings,
     ) -> None:
         parsed = _parse(conf, url)
-        _register_private_groups(conf)
+        connections.register_private_groups(conf)
         self.settings = settings
         self.broken = False
         self.raw = self._build(conf, parsed)
