@@ -35,12 +35,15 @@ class Samples:
     :ivar unit: ``us``, ``ms`` or ``kB``, for people.
     :ivar ratios: each round's measurement over the baseline's; empty where
         there is no baseline.
+    :ivar cpu: the processor time that this process spent meanwhile; other
+        programs disturb it less, and it leaves the servers' share out.
     """
 
     name: str
     values: tuple[float, ...]
     unit: str
     ratios: tuple[float, ...] = ()
+    cpu: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -66,6 +69,8 @@ class Samples:
         if self.ratios:
             found['ratio'] = self.ratio
             found['ratio_quartiles'] = list(quartiles(self.ratios))
+        if self.cpu:
+            found['cpu'] = statistics.median(self.cpu)
         return found
 
 
@@ -116,16 +121,22 @@ def take_turns(
         _slice(case, max(1, calls // 10))
     order = list(cases)
     values: dict[str, list[float]] = {name: [] for name in cases}
+    cpu: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         # Nobody always runs behind the same neighbour's garbage.
         order.append(order.pop(0))
         for name in order:
-            values[name].append(_slice(cases[name], calls) / calls)
-    return related(values, baseline, unit)
+            elapsed, busy = _slice(cases[name], calls)
+            values[name].append(elapsed / calls)
+            cpu[name].append(busy / calls)
+    return related(values, baseline, unit, cpu)
 
 
 def related(
-    values: Mapping[str, Sequence[float]], baseline: str | None, unit: str
+    values: Mapping[str, Sequence[float]],
+    baseline: str | None,
+    unit: str,
+    cpu: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, Samples]:
     """Samples from seconds, in the unit, in relation to the baseline."""
     scale = {'us': 1e6, 'ms': 1e3}[unit]
@@ -136,17 +147,19 @@ def related(
             pairs = zip(seconds, values[baseline], strict=True)
             ratios = tuple(one / other for one, other in pairs)
         scaled = tuple(one * scale for one in seconds)
-        found[name] = Samples(name, scaled, unit, ratios)
+        busy = tuple(one * scale for one in cpu[name]) if cpu else ()
+        found[name] = Samples(name, scaled, unit, ratios, busy)
     return found
 
 
-def _slice(case: Callable[[], Any], calls: int) -> float:
+def _slice(case: Callable[[], Any], calls: int) -> tuple[float, float]:
+    """Seconds by the clock, and of this process's processor time."""
     gc.collect()
     repeat = range(calls)
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     for _ in repeat:
         case()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - busy
 
 
 def in_threads(
@@ -235,7 +248,7 @@ class Report:
         width = max(len(row.name) for row in rows)
         lines = [f'\n{title}']
         head = f'  {"":{width}}  {"median":>10}  {"quartiles":>17}'
-        lines.append(head + '  ratio  (quartiles)')
+        lines.append(head + '  ratio  (quartiles)       CPU')
         for row in rows:
             low, high = quartiles(row.values)
             line = (
@@ -245,6 +258,10 @@ class Report:
             if row.ratio is not None:
                 low, high = quartiles(row.ratios)
                 line += f'  {row.ratio:5.2f}  ({low:.2f} {high:.2f})'
+            if row.cpu:
+                line = (
+                    f'{line:{width + 56}}  {statistics.median(row.cpu):8.4g}'
+                )
             lines.append(line)
         self._say('\n'.join(lines))
 
@@ -286,7 +303,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     found.add_argument(
         '--rounds',
         type=_at_least_one,
-        default=15,
+        default=21,
         help='how often the cases take turns (default: %(default)s; fewer '
         'than 9 are for trying out)',
     )
