@@ -77,8 +77,8 @@ class CellRouter:
         :param context_class: what workers' contexts are made of.
         :param resolver: a driver to use instead of the configured one; the
             router closes it too. Likewise ``transport_cache``.
-        :param allowed_remote_exmods: modules whose exceptions a worker may
-            send back.
+        :param allowed_remote_exmods: modules, beside cellplug's own, whose
+            exceptions a worker may send back.
         :param clock: seconds since the epoch.
         :raises DriverError: if a driver cannot be loaded.
         :raises DatabaseAlreadyBound: if the Database has an open router.

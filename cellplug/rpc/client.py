@@ -85,9 +85,9 @@ class RPCClient:
             message; QueueUnavailable for the process's own queue.
         :raises CellHasNoQueue: for cell0.
         :raises InvalidURL: if the transport URL cannot be used.
-        :raises Exception: what the worker raised: a built-in exception or
-            one of ``allowed_remote_exmods`` as it is, others as
-            ``oslo_messaging.RemoteError``.
+        :raises Exception: what the worker raised: a built-in exception,
+            cellplug's own and one of ``allowed_remote_exmods`` as it is,
+            others as ``oslo_messaging.RemoteError``.
         """
         if self.target.fanout:
             raise exception.InvalidInput(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+_OURS = 'cellplug.exception'
+"""A worker's StaleRoute or OverQuota is the caller's, too."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RPCSettings:
@@ -26,5 +29,5 @@ class RPCSettings:
             call_timeout=group.call_timeout,
             stop_timeout=group.stop_timeout,
             server_threads=group.server_threads,
-            allowed_remote_exmods=allowed_remote_exmods,
+            allowed_remote_exmods=(_OURS, *allowed_remote_exmods),
         )

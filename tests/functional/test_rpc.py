@@ -36,6 +36,10 @@ DEADLINE = 60
 """Seconds after which a test says that something hangs."""
 
 
+class TestFailed(Exception):
+    """An exception of the service's own."""
+
+
 class Worker:
     """What the servers of these tests offer."""
 
@@ -60,6 +64,7 @@ class Worker:
             'ConnectionRefusedError': ConnectionRefusedError,
             'TimeoutError': TimeoutError,
             'CellplugError': exception.CellplugError,
+            'TestFailed': TestFailed,
         }
         raise kinds[kind]('the worker says no')
 
@@ -378,10 +383,9 @@ class WorkersContextTest(RPCCase):
             {'instance_uuid': 'i', 'generation': 'many'},
         ):
             error = self.assertRaises(
-                oslo_messaging.RemoteError, self.forged, route=route
+                exception.InvalidInput, self.forged, route=route
             )
-            self.assertEqual('InvalidInput', error.exc_type)
-            self.assertIn('route:', error.value)
+            self.assertEqual('route', error.name)
         self.assertEqual([], self.worker.contexts)
 
 
@@ -617,9 +621,15 @@ class AnswersTest(RPCCase):
             oslo_messaging.RemoteError,
             self.call,
             'fail',
-            kind='CellplugError',
+            kind='TestFailed',
         )
-        self.assertEqual('CellplugError', error.exc_type)
+        self.assertEqual('TestFailed', error.exc_type)
+
+    def test_cellplugs_own_exceptions_arrive_as_such(self) -> None:
+        error = self.assertRaises(
+            exception.CellplugError, self.call, 'fail', kind='CellplugError'
+        )
+        self.assertIn('the worker says no', str(error))
 
     def test_a_method_that_is_not_there(self) -> None:
         error = self.assertRaises(
@@ -680,18 +690,16 @@ class AnswersTest(RPCCase):
 
 class AllowedExceptionsTest(RPCCase):
     def deploy(self, **values: Any) -> deployment.DeploymentFixture:
-        return super().deploy(
-            router={'allowed_remote_exmods': ('cellplug.exception',)}
-        )
+        return super().deploy(router={'allowed_remote_exmods': (__name__,)})
 
     def test_a_workers_own_exception_is_the_callers(self) -> None:
         cell = self.deployment.cells[0]
         self.serve(cell)
         error = self.assertRaises(
-            exception.CellplugError,
+            TestFailed,
             self.call,
             cell,
             'fail',
-            kind='CellplugError',
+            kind='TestFailed',
         )
         self.assertIn('the worker says no', str(error))
