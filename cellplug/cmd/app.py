@@ -122,7 +122,7 @@ class App(cliff_app.App):
         )
         base.add_global_options(parser)
         parser.add_argument(
-            '--version', action='version', version=f'%(prog)s {version}'
+            '--version', action='store_true', help='show the version'
         )
         parser.add_argument(
             '-h',
@@ -172,6 +172,9 @@ class App(cliff_app.App):
             return self._failed(exc)
 
     def _run(self, words: list[str]) -> int:
+        if self.options.version:
+            self.stdout.write(f'{self.NAME} {cellplug.__version__}\n')
+            return outcome.DONE
         if self.options.help or not words:
             if not words:
                 helping.overview(self)
@@ -262,8 +265,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         code = outcome.BROKEN_PIPE
     except OSError as exc:
-        sys.stderr.write(f'{App.NAME}: error: standard output: {exc}\n')
-        code = outcome.FAILED
+        if code == outcome.DONE:
+            sys.stderr.write(f'{App.NAME}: error: {exc}\n')
+            code = outcome.FAILED
     else:
         return code
     # The interpreter would complain when it flushes once more.

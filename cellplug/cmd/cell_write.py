@@ -1,4 +1,4 @@
-"""``cell create``, ``cell ensure`` and ``cell update``."""
+"""``cell create`` and ``cell update``; what ``cell ensure`` needs too."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ class _Write(base.ShowOne):
         return router.cells.update(known, **changed)
 
 
-class _Whole(_Write):
+class Whole(_Write):
     """A command that is given all of a cell."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -224,7 +224,7 @@ class _Whole(_Write):
         return self.passed(parsed_args)
 
 
-class Create(_Whole):
+class Create(Whole):
     """Create a cell, and claim its database for it.
 
     Makes cellplug's tables in the database where they are missing. Nothing is
@@ -240,50 +240,6 @@ class Create(_Whole):
         with self.router() as router:
             made = self.create(router, values, no_verify=parsed_args.no_verify)
         return base.shown(cell.fields(made))
-
-
-class Ensure(_Whole):
-    """Create a cell, or update it to what is passed, or do nothing.
-
-    For deployment tools: may be repeated, by several hosts at once. The cell
-    is found by --uuid, or without it by --name. What is not passed stays as
-    it is. The field "result" says what was done: created, updated or
-    unchanged.
-    """
-
-    def take_action(
-        self, parsed_args: argparse.Namespace
-    ) -> tuple[Sequence[str], Any]:
-        """Do what there is to do."""
-        values = self.whole(parsed_args)
-        with self.router() as router:
-            try:
-                made, result = self._ensure(router, values, parsed_args)
-            except exception.CellMappingExists:
-                # Another one may have created the cell since we looked.
-                made, result = self._ensure(router, values, parsed_args)
-        return base.shown({'result': result, **cell.fields(made)})
-
-    def _ensure(
-        self,
-        router: CellRouter,
-        values: dict[str, Any],
-        parsed_args: argparse.Namespace,
-    ) -> tuple[CellMapping, str]:
-        skip = parsed_args.no_verify
-        try:
-            known = router.cells.get(values.get('uuid') or values['name'])
-        except exception.CellMappingNotFound:
-            return self.create(router, values, no_verify=skip), 'created'
-        changed = {
-            name: value
-            for name, value in values.items()
-            if getattr(known, name) != value
-        }
-        if not changed:
-            return known, 'unchanged'
-        known = self.known(known)
-        return self.change(router, known, changed, no_verify=skip), 'updated'
 
 
 class Update(_Write):

@@ -58,6 +58,9 @@ def explain(error: Exception) -> Outcome:
         return Outcome(USAGE, _one_line(error))
     if isinstance(error, RefusedError | exception.CellplugError):
         return Outcome(FAILED, _one_line(error))
+    if isinstance(error, OSError):
+        # A full disk, a file that may not be read: the machine refused.
+        return Outcome(FAILED, _one_line(error))
     refused = _refused(error)
     if refused:
         return Outcome(FAILED, f'the database refused: {refused}')
