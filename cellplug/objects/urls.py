@@ -206,10 +206,10 @@ def _port(name: str, host: str) -> tuple[str, int | None]:
     try:
         split = parse.urlsplit('//' + host)
         return split.hostname or '', split.port
-    except ValueError as exc:
+    except ValueError:
         raise exception.InvalidURL(
             name, 'has a port that is no number from 0 to 65535'
-        ) from exc
+        ) from None  # What urllib says quotes a part of the password.
 
 
 def _all_hosts(parts: _Parts) -> list[str]:
@@ -257,6 +257,12 @@ def transport_digest(url: str) -> str | None:
         hosts.add(f'{host}:{port or default}')
     vhost = parse.unquote(parts.path[1:])
     return _sha256(f'{parts.scheme}://{",".join(sorted(hosts))}/{vhost}')
+
+
+def transport_hosts(url: str) -> set[str]:
+    """The hosts of a message queue, in lower case, without ports."""
+    name = 'transport_url'
+    return {_port(name, one)[0] for one in _all_hosts(_split(name, url))}
 
 
 def secret_digest(*urls: str | None) -> str:

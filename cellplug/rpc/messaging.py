@@ -72,12 +72,12 @@ def own_url(conf: cfg.ConfigOpts) -> str:
 def _parse(conf: cfg.ConfigOpts, url: str) -> Any:
     """The URL as oslo.messaging reads it, which has to be as it was meant."""
     urls.check_transport('transport_url', url)
-    shown = urls.mask(url).lower()
+    meant = urls.transport_hosts(url)
     parsed = None
     try:
         parsed = oslo_messaging.TransportURL.parse(conf, url)
-        hosts = [(host.hostname or '').lower() for host in parsed.hosts]
-        as_meant = all(host in shown for host in hosts)
+        hosts = {(host.hostname or '').lower() for host in parsed.hosts}
+        as_meant = hosts - {''} <= meant
     except (oslo_messaging.MessagingException, ValueError):
         as_meant = False
     if not as_meant:
