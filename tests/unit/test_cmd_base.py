@@ -214,8 +214,8 @@ class GlobalOptionsTest(testtools.TestCase):
         )
 
     def test_an_unknown_global_option_is_wrong_usage(self) -> None:
-        self.assertEqual(2, self.app.run(['--verbos', 'test', 'fail']))
-        self.assertIn('--verbos', self.err.getvalue())
+        self.assertEqual(2, self.app.run(['--debu', 'test', 'fail']))
+        self.assertIn('--debu', self.err.getvalue())
 
     def test_a_url_among_wrong_arguments_is_not_quoted(self) -> None:
         url = 'mysql+pymysql://u:ca na@ry@host/db'

@@ -157,7 +157,7 @@ class RefusalTest(CellTestCase):
     ) -> None:
         self.assertCreateRefused(
             'transport_url',
-            'colour',
+            'query',
             transport_url='rabbit://u:p@127.0.0.1:1/?colour=red',
         )
 
