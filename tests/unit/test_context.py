@@ -36,7 +36,7 @@ class Request(cellplug.RequestContext):
     def to_dict(self):
         return super().to_dict() | {'colour': self.colour}
 
-    FROM_DICT_EXTRA_KEYS = [
+    FROM_DICT_EXTRA_KEYS = [  # noqa: RUF012 (oslo's list)
         *cellplug.RequestContext.FROM_DICT_EXTRA_KEYS,
         'colour',
     ]
