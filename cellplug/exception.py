@@ -217,7 +217,7 @@ class DatabaseAlreadyBound(CellplugError):
 class DatabaseUnavailable(CellplugError):
     """A database cannot be reached, or does not answer in time.
 
-    :ivar database: which one: ``API database``, ``[database]``, or a cell.
+    :ivar database: which one, as people read it.
     :ivar before_first_statement: True where the connection failed before any
         statement of the transaction had been answered, so that the
         transaction may be repeated without doing anything twice.

@@ -138,6 +138,22 @@ def _checked(interface: str, name: str, found: Any) -> Any:
     return found
 
 
+def load_options(interface: str, name: str) -> list[cfg.Opt]:
+    """The driver's own options.
+
+    :raises DriverError: if it cannot be loaded, or does not say.
+    """
+    found = load_class(interface, name)
+    try:
+        return list(found.options())
+    except Exception as exc:
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'its options() failed: {type(exc).__name__}: {exc}',
+        ) from exc
+
+
 def driver_options(
     names: Iterable[Installed],
 ) -> list[tuple[str, list[cfg.Opt]]]:
@@ -145,7 +161,7 @@ def driver_options(
     groups = []
     for one in names:
         try:
-            options = list(load_class(one.interface, one.name).options())
+            options = load_options(one.interface, one.name)
         except exception.DriverError:
             continue
         if options:
@@ -190,17 +206,17 @@ class Loader:
     def _build(self, interface: str, name: str) -> Any:
         found = load_class(interface, name)
         group = f'{interface}_{name}'
-        self._conf.register_opts(list(found.options()), group)
-        options = getattr(self._conf, group, None)
+        options = load_options(interface, name)
         try:
-            return found(options, self._host)
+            self._conf.register_opts(options, group)
+            return found(getattr(self._conf, group, None), self._host)
         except exception.CellplugError:
             raise
         except Exception as exc:
             raise exception.DriverLoadError(
                 interface,
                 name,
-                f'its constructor failed: {type(exc).__name__}: {exc}',
+                f'it cannot be built: {type(exc).__name__}: {exc}',
             ) from exc
 
     def close(self) -> None:

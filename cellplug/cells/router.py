@@ -22,6 +22,7 @@ from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import collection
 from cellplug.cells import instances
+from cellplug.cells import serving
 from cellplug.cells import targets
 from cellplug.db import registry as db_registry
 from cellplug.objects import identifiers
@@ -30,8 +31,6 @@ from cellplug.rpc import client as rpc_client
 Context = cellplug_context.RequestContext
 P = ParamSpec('P')
 R = TypeVar('R')
-
-_FROM_DICT_ERRORS = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class CellRouter:
@@ -52,6 +51,7 @@ class CellRouter:
         self._registry: db_registry.EngineRegistry = parts.registry
         self._resolver = parts.resolver
         self._closed = False
+        self._servers = serving.Servers(parts)
         self.database: db.Database = parts.database
         self.cells: collection.CellCollection = parts.cells
         self.instances: instances.InstanceCollection = parts.instances
@@ -169,7 +169,9 @@ class CellRouter:
 
         Called once more, newly targeted, if this route was stale, or if the
         cell's database could not be reached before the request had done
-        anything: no statement answered, no message sent.
+        anything: no statement answered, no message sent. ``fn`` has to bear
+        that: where a worker refused a stale route, what ``fn`` did before
+        stays done.
         """
         state = targets.checked(context)._request_state
         acted = state.acted
@@ -239,54 +241,26 @@ class CellRouter:
         :param endpoints: one object, or a list of objects, with methods.
         :raises CellHasNoQueue: for cell0.
         """
-        # Imported with the first server: oslo.messaging is slow to import.
-        from cellplug.rpc import server  # noqa: PLC0415
-
         entry = None
-        queue: Any = self._parts.own_queue
         if cell is not None:
             entry = self._registry.attach(self._mapping(cell))
-            queue = entry.queue
-
-        def build_context(values: dict[str, Any]) -> Context:
-            context = self._context_from(values)
-            # Whatever a subclass took from the message.
-            uuid = entry.uuid if entry is not None else None
-            context.db_connection = context.cell_uuid = uuid
-            context.mq_connection = entry.queue if entry is not None else None
-            return context
-
-        return server.RPCServer(
-            queue,
-            target,
-            server.check_endpoints(endpoints),
-            conf=self._parts.conf,
-            settings=self._parts.rpc_settings,
-            build_context=build_context,
-        )
-
-    def _context_from(self, values: dict[str, Any]) -> Context:
-        try:
-            return self._parts.context_class.from_dict(values)
-        except exception.InvalidInput:
-            raise
-        except _FROM_DICT_ERRORS as exc:
-            raise exception.InvalidInput(
-                'context', 'the message carries a context that cannot be read'
-            ) from exc
+        return self._servers.make(entry, target, endpoints)
 
     # -- life --------------------------------------------------------------
 
     def close(self) -> None:
         """End everything the router owns, in bounded time. Idempotent.
 
-        Transactions and calls in flight finish; what they use closes with
-        them.
+        RPC servers that still run are stopped first. Transactions and calls
+        in flight finish; what they use closes with them.
         """
         if self._closed:
             return
         self._closed = True
-        self._parts.close()
+        try:
+            self._servers.stop()
+        finally:
+            self._parts.close()
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,11 @@ from oslo_db import options as oslo_db_options
 
 
 def main_opts() -> list[cfg.Opt]:
-    """The process's own database, ``[database]``: oslo.db's options."""
+    """The process's own database, ``[database]``: oslo.db's options.
+
+    cellplug reads ``connection`` and ``slave_connection``; the pool and the
+    timeouts of the process's own database are those of ``[cell_database]``.
+    """
     opts: list[cfg.Opt] = oslo_db_options.database_opts
     return opts
 
@@ -30,13 +34,15 @@ def api_opts() -> list[cfg.Opt]:
             help='SQLAlchemy URL of a replica of the API database for '
             "db.api.reader. cellplug's own look-ups always read the primary.",
         ),
-        *engine_opts(),
+        *_pool_opts(),
+        *_timeout_opts(),
+        _sql_mode(),
     ]
 
 
 def engine_opts() -> list[cfg.Opt]:
     """How connections behave, for one database; ``[cell_database]``."""
-    return [*_pool_opts(), *_timeout_opts(), *_session_opts()]
+    return [*_pool_opts(), *_timeout_opts(), _isolation(), _sql_mode()]
 
 
 def _pool_opts() -> list[cfg.Opt]:
@@ -118,20 +124,22 @@ def _timeout_opts() -> list[cfg.Opt]:
     ]
 
 
-def _session_opts() -> list[cfg.Opt]:
-    return [
-        cfg.StrOpt(
-            'isolation_level',
-            default='READ COMMITTED',
-            choices=['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'],
-            help='Isolation of transactions on MariaDB, MySQL and '
-            'PostgreSQL. The default keeps writers from waiting for the '
-            'gaps that others read.',
-        ),
-        cfg.StrOpt(
-            'mysql_sql_mode',
-            default='TRADITIONAL',
-            help='The sql_mode of MariaDB and MySQL sessions. The default '
-            'refuses data that does not fit instead of cutting it.',
-        ),
-    ]
+def _isolation() -> cfg.Opt:
+    """For cells alone: the API database's queries need READ COMMITTED."""
+    return cfg.StrOpt(
+        'isolation_level',
+        default='READ COMMITTED',
+        choices=['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'],
+        help="Isolation of the cells' transactions on MariaDB, MySQL and "
+        'PostgreSQL. The default keeps writers from waiting for the gaps '
+        'that others read. The API database always runs READ COMMITTED.',
+    )
+
+
+def _sql_mode() -> cfg.Opt:
+    return cfg.StrOpt(
+        'mysql_sql_mode',
+        default='TRADITIONAL',
+        help='The sql_mode of MariaDB and MySQL sessions. The default '
+        'refuses data that does not fit instead of cutting it.',
+    )

@@ -22,14 +22,15 @@ class EngineSettings:
     connect_timeout: float
     read_timeout: float
     write_timeout: float
-    isolation_level: str
     mysql_sql_mode: str
+    isolation_level: str = 'READ COMMITTED'
 
     @classmethod
     def from_group(cls, group: Any) -> EngineSettings:
         """The settings in an option group."""
-        names = (field.name for field in dataclasses.fields(cls))
-        return cls(**{name: getattr(group, name) for name in names})
+        names = {field.name for field in dataclasses.fields(cls)}
+        given = names & set(group)
+        return cls(**{name: getattr(group, name) for name in given})
 
     @property
     def budget(self) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from collections.abc import Iterable
 from typing import Any
+from typing import TypeVar
 
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import interfaces
 from cellplug import objects
+
+R = TypeVar('R')
+_Query = Callable[..., R]
 
 
 class _Context(cellplug_context.RequestContext):
@@ -17,6 +22,26 @@ class _Context(cellplug_context.RequestContext):
 
     def update_store(self) -> None:
         """Leave oslo.context's current context as it is."""
+
+
+def _cell(context: _Context, cell: str) -> objects.CellMapping:
+    return db.cell_queries.get(context.session, cell)
+
+
+def _cells(context: _Context) -> list[objects.CellMapping]:
+    return db.cell_queries.get_all(context.session)
+
+
+def _instance(
+    context: _Context, uuid: str, known: dict[str, objects.CellMapping]
+) -> objects.InstanceMapping:
+    return db.instance_queries.get(context.session, uuid, known)
+
+
+def _instances(
+    context: _Context, uuids: list[str]
+) -> dict[str, objects.InstanceMapping]:
+    return db.instance_queries.get_many(context.session, uuids)
 
 
 class DatabaseResolver(interfaces.Resolver):
@@ -34,40 +59,44 @@ class DatabaseResolver(interfaces.Resolver):
     capabilities = frozenset({interfaces.ResolverCapability.INSTANCES})
 
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
-        self._reader = host.database.api.reader.primary.single.connection
-        self._cells: dict[str, objects.CellMapping] = {}
+        # Decorated, so that a pooled connection that had died is replaced
+        # without a word.
+        reader = host.database.api.reader.primary.single.connection
+        self._query_cell: _Query[objects.CellMapping] = reader(_cell)
+        self._query_cells: _Query[list[objects.CellMapping]] = reader(_cells)
+        self._query_instance: _Query[objects.InstanceMapping] = reader(
+            _instance
+        )
+        self._query_instances: _Query[dict[str, objects.InstanceMapping]] = (
+            reader(_instances)
+        )
+        self._known: dict[str, objects.CellMapping] = {}
         self._context = _Context(request_id=f'req-resolver-{os.getpid()}')
 
     def get_cell(self, cell: str) -> objects.CellMapping:
         """The cell of this uuid or name: one query."""
-        with self._reader.using(self._context) as connection:
-            return db.cell_queries.get(connection, cell)
+        return self._query_cell(self._context, cell)
 
     def list_cells(self) -> list[objects.CellMapping]:
         """All cells: one query."""
-        with self._reader.using(self._context) as connection:
-            return db.cell_queries.get_all(connection)
+        return self._query_cells(self._context)
 
     def get_instance(self, instance_uuid: str) -> objects.InstanceMapping:
         """The mapping and its cell: one query, two for a cell that is new."""
-        with self._reader.using(self._context) as connection:
-            found = db.instance_queries.get(
-                connection, instance_uuid, self._cells
-            )
+        found = self._query_instance(self._context, instance_uuid, self._known)
         if found.cell is not None:
-            self._cells[found.cell_uuid] = found.cell
+            self._known[found.cell_uuid] = found.cell
         return found
 
     def get_instances(
         self, instance_uuids: Iterable[str]
     ) -> dict[str, objects.InstanceMapping]:
         """The mappings and their cells: one query for some hundred."""
-        with self._reader.using(self._context) as connection:
-            return db.instance_queries.get_many(connection, instance_uuids)
+        return self._query_instances(self._context, list(instance_uuids))
 
     def forget_cell(self, cell_uuid: str) -> None:
         """Forget the cell's row: it may be gone."""
-        self._cells.pop(cell_uuid, None)
+        self._known.pop(cell_uuid, None)
 
     def forget_instance(
         self, instance_uuid: str, below_generation: int | None = None

@@ -260,6 +260,26 @@ class EachCellItsOwnInMemoryTest(EachCellItsOwnTest):
         self.assertLess(0, min(pauses))
 
 
+class RouterCloseTest(RPCCase):
+    """A closed router leaves nothing that listens."""
+
+    def test_servers_that_still_run_are_stopped(self) -> None:
+        cell = self.deployment.cells[0]
+        other = self.deployment.open_router(type(self.deployment.database)())
+        with other.target_cell(self.deployment.context(), cell):
+            server = other.rpc_server(
+                cell, target(server=uuid.uuid4().hex), [Worker('theirs')]
+            )
+        server.start()
+        self.assertEqual('theirs', self.call(cell, 'who'))
+        other.close()
+        client = self.client.prepare(timeout=1)
+        self.assertRaises(
+            exception.RPCTimeout, client.call, self.aimed(cell), 'who'
+        )
+        server.stop()
+
+
 class WireTest(RPCCase):
     """What another reader of the broker would see."""
 

@@ -223,6 +223,20 @@ class TestRefusing(LoaderTestCase):
         error = self.assertRaises(exception.DriverLoadError, self.load, 'mine')
         self.assertIn('disk on fire', str(error))
 
+    def test_options_that_fail_say_why_and_leave_the_sample_whole(
+        self,
+    ) -> None:
+        distribution = self.install()
+        module = importlib.import_module(distribution.module)
+
+        def fail() -> None:
+            raise KeyError('colour')
+
+        module.Theirs.options = fail
+        error = self.assertRaises(exception.DriverLoadError, self.load, 'mine')
+        self.assertIn('colour', str(error))
+        self.assertIn('rpc', dict(opts.list_opts()))
+
     def test_a_driver_that_asks_for_itself_is_refused(self) -> None:
         distribution = self.install()
         module = importlib.import_module(distribution.module)
@@ -277,3 +291,11 @@ class TestLife(LoaderTestCase):
         self.conf.set_override('driver', 'mine', 'resolver')
         with cellplug.CellRouter.from_conf(self.conf) as router:
             self.assertEqual([], router.cells.list())
+
+
+class TestOptions(LoaderTestCase):
+    def test_the_api_database_runs_read_committed_whatever_cells_do(
+        self,
+    ) -> None:
+        self.assertIn('isolation_level', self.conf.cell_database)
+        self.assertNotIn('isolation_level', self.conf.api_database)

@@ -1,0 +1,71 @@
+"""The RPC servers of one router."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any
+
+from cellplug import context as cellplug_context
+from cellplug import exception
+from cellplug.cells import building
+from cellplug.db import registry as db_registry
+
+Context = cellplug_context.RequestContext
+
+_FROM_DICT_ERRORS = (TypeError, ValueError, KeyError, AttributeError)
+
+
+class Servers:
+    """Makes servers, and stops those that are still used in the end.
+
+    Kept by process id: a child of a fork leaves its parent's alone.
+    """
+
+    def __init__(self, parts: building.Parts) -> None:
+        self._parts = parts
+        self._made: dict[int, weakref.WeakSet[Any]] = {}
+
+    def make(
+        self,
+        entry: db_registry.CellEntry | None,
+        target: Any,
+        endpoints: Any,
+    ) -> Any:
+        """A server on the cell's queue, or on the process's own."""
+        # Imported with the first server: oslo.messaging is slow to import.
+        from cellplug.rpc import server  # noqa: PLC0415
+
+        def build_context(values: dict[str, Any]) -> Context:
+            context = self._context_from(values)
+            # Whatever a subclass took from the message.
+            uuid = entry.uuid if entry is not None else None
+            context.db_connection = context.cell_uuid = uuid
+            context.mq_connection = entry.queue if entry is not None else None
+            return context
+
+        made = server.RPCServer(
+            entry.queue if entry is not None else self._parts.own_queue,
+            target,
+            server.check_endpoints(endpoints),
+            conf=self._parts.conf,
+            settings=self._parts.rpc_settings,
+            build_context=build_context,
+        )
+        self._made.setdefault(os.getpid(), weakref.WeakSet()).add(made)
+        return made
+
+    def _context_from(self, values: dict[str, Any]) -> Context:
+        try:
+            return self._parts.context_class.from_dict(values)
+        except exception.InvalidInput:
+            raise
+        except _FROM_DICT_ERRORS as exc:
+            raise exception.InvalidInput(
+                'context', 'the message carries a context that cannot be read'
+            ) from exc
+
+    def stop(self) -> None:
+        """Stop the servers of this process, each within ``stop_timeout``."""
+        for server in list(self._made.pop(os.getpid(), ())):
+            server.stop()
