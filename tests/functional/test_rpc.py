@@ -273,10 +273,9 @@ class RouterCloseTest(RPCCase):
         server.start()
         self.assertEqual('theirs', self.call(cell, 'who'))
         other.close()
-        client = self.client.prepare(timeout=1)
-        self.assertRaises(
-            exception.RPCTimeout, client.call, self.aimed(cell), 'who'
-        )
+        context = self.aimed(cell)
+        client = self.router.rpc_client(context, target(), timeout=1)
+        self.assertRaises(exception.RPCTimeout, client.call, context, 'who')
         server.stop()
 
 
