@@ -90,6 +90,8 @@ class InstanceMapping:
 
     :ivar cell: the cell, where the look-up read it in the same query.
     :ivar generation: orders the versions of this mapping.
+    :ivar created_at: UTC without a zone; None, as ``updated_at``, where a
+        request was routed by it: that look-up reads no times.
     """
 
     instance_uuid: str
