@@ -26,8 +26,8 @@ class Problem(Exception):
 
 
 def say(message):
-    """Print a progress line at once."""
-    print(f'» {message}', flush=True)
+    """Print a progress line at once; standard output is for results."""
+    print(f'» {message}', file=sys.stderr, flush=True)
 
 
 def is_root():
@@ -62,9 +62,10 @@ def prepare(name):
     place = ROOT / '.venv' / name
     try:
         place.parent.mkdir(exist_ok=True)
+        place.with_suffix('.lock').touch()
     except OSError as exc:
         raise Problem(
-            f'{place.parent} cannot be made: {exc.strerror}. Use a checkout'
+            f'{place.parent} cannot be used: {exc.strerror}. Use a checkout'
             ' that you may write to.'
         ) from exc
     with _locked(place.with_suffix('.lock')):
@@ -185,7 +186,7 @@ def _run(command):
         check=False,
     )
     if done.returncode:
-        print(done.stdout, flush=True)
+        print(done.stdout, file=sys.stderr, flush=True)
         raise Problem(
             f'{" ".join(command)}\nfailed with code {done.returncode}.'
         )

@@ -72,8 +72,9 @@ class _Write(base.ShowOne):
         )
         parser.add_argument(
             '--state',
-            choices=list(CellState),
-            help='what the cell is open for; enabled for a new cell',
+            choices=[str(state) for state in CellState],
+            help='what the cell is open for; enabled for a new cell. It is '
+            'recorded and shown; this release enforces none of it',
         )
         parser.add_argument(
             '--no-verify',

@@ -32,7 +32,13 @@ columns: interface, name, origin (the distribution and its version), in_use
             for interface in loader.INTERFACES
         }
         known = [(d.interface, d.name, d.origin) for d in loader.installed()]
-        absent = used - {(interface, name) for interface, name, _ in known}
+        offered = {interface for interface, _, _ in known}
+        absent = {
+            (interface, name)
+            for interface, name in used
+            # An interface that nobody fills yet has nothing to list.
+            if interface in offered or not self._is_default(interface)
+        } - {(interface, name) for interface, name, _ in known}
         rows = [
             self._row(used, interface, name, origin)
             for interface, name, origin in sorted(
@@ -41,6 +47,12 @@ columns: interface, name, origin (the distribution and its version), in_use
         ]
         columns = ('interface', 'name', 'origin', 'in_use', 'loads', 'error')
         return columns, rows
+
+    def _is_default(self, interface: str) -> bool:
+        from cellplug.conf import drivers
+
+        default = drivers.DEFAULTS[interface]
+        return bool(self.conf[interface].driver == default)
 
     def _row(
         self,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
+import shutil
+import sys
 from typing import Any
 from typing import TextIO
 
@@ -214,20 +217,31 @@ class _Screen:
             return
         where = shlex.quote(report.directory)
         conf = shlex.quote(f'{report.directory}/cellplug.conf')
-        manage = f'cellplug-manage --config-file {conf}'
+        program = shlex.quote(_program())
+        manage = f'{program} --config-file {conf}'
         lines = [
             f'{manage} cell list',
             f'{manage} instance show {report.placed[0].uuid}',
-            f'cellplug-manage lab check {where}',
+            f'{program} lab check {where}',
         ]
         if not report.own_servers:
-            lines.append(f'cellplug-manage lab run --directory {where}')
+            lines.append(f'{program} lab run --directory {where}')
         self._console.print()
         self._console.print(
             f'Kept in {where}; look at it with:', style='bold', markup=False
         )
         for line in lines:
             self._console.print(f'  {line}', markup=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """The command as it can be typed here: with its path if need be."""
+    name = 'cellplug-manage'
+    ours = pathlib.Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if ours.exists() and (found is None or not ours.samefile(found)):
+        return str(ours)
+    return name
 
 
 def _check(console: rich.console.Console, outcome: lab_check.Outcome) -> None:

@@ -12,12 +12,22 @@ from cellplug.objects import urls
 
 
 class CellState(enum.StrEnum):
-    """What a cell is open for."""
+    """What a cell is open for.
+
+    It is recorded and shown; targeting does not look at it in this release.
+    """
 
     ENABLED = 'enabled'
+    """Everything."""
+
     NO_NEW = 'no_new'
+    """What is there already; nothing new is placed."""
+
     READ_ONLY = 'read_only'
+    """Reading."""
+
     DISABLED = 'disabled'
+    """Nothing."""
 
 
 def check_state(value: str) -> CellState:
