@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
+
+import sqlalchemy as sa
 
 from cellplug import exception
 from cellplug.objects import identifiers
@@ -24,6 +27,10 @@ def named(cell: Cell) -> str:
         raise exception.InvalidInput(
             'cell', f'{cell!r} is no CellMapping, uuid or name'
         )
+    if not cell.isprintable():
+        raise exception.InvalidInput(
+            'cell', f'{cell!r} has unprintable characters; no cell has'
+        )
     if identifiers.is_uuid_like(cell):
         return identifiers.canonical_uuid('cell', cell)
     return cell
@@ -38,16 +45,68 @@ def checked(values: dict[str, Any]) -> dict[str, Any]:
     if 'name' in values:
         identifiers.check_cell_name(values['name'])
     if 'database_connection' in values:
-        urls.check_database(
-            'database_connection', values['database_connection']
-        )
+        check_database('database_connection', values['database_connection'])
     if values.get('slave_connection') is not None:
-        urls.check_database('slave_connection', values['slave_connection'])
+        check_database('slave_connection', values['slave_connection'])
     if 'transport_url' in values:
         urls.check_transport('transport_url', values['transport_url'])
     if 'state' in values:
         values['state'] = mappings.check_state(values['state'])
     return values
+
+
+def check_database(name: str, url: str) -> None:
+    """Refuse a database URL that its driver would not take.
+
+    Contacts nothing.
+
+    :param name: the argument's name, for the message.
+    :raises InvalidURL: also if the driver is not installed.
+    """
+    urls.check_database(name, url)
+    try:
+        parsed = sa.make_url(url)
+        dialect_class = parsed.get_dialect()
+        dialect = dialect_class()
+        _, arguments = dialect.create_connect_args(parsed)
+    except (sa.exc.ArgumentError, TypeError, ValueError):
+        # What they say quotes the URL, or a part of it.
+        raise exception.InvalidURL(
+            name, 'its driver cannot read it; check the values in its query'
+        ) from None
+    try:
+        dbapi = dialect_class.import_dbapi()
+    except ImportError as exc:
+        raise exception.InvalidURL(
+            name, f'its driver cannot be used: {exc}'
+        ) from None
+    if not _takes(dialect.driver, dbapi, dict(arguments)):
+        # Not which: behind a raw & in a password, it may be a part of it.
+        raise exception.InvalidURL(
+            name,
+            f'its query has an argument that {dialect.driver} does not take',
+        )
+
+
+def _takes(driver: str, dbapi: Any, arguments: dict[str, Any]) -> bool:
+    """Whether the driver would not refuse one of its arguments."""
+    if driver == 'pymysql':
+        known = inspect.signature(dbapi.connections.Connection).parameters
+        return arguments.keys() <= known.keys() and isinstance(
+            arguments.get('port', 0), int
+        )
+    if driver not in ('psycopg', 'psycopg2'):
+        return True
+    check = (
+        dbapi.conninfo.make_conninfo
+        if driver == 'psycopg'
+        else dbapi.extensions.make_dsn
+    )
+    try:
+        check(**{key: str(value) for key, value in arguments.items()})
+    except dbapi.Error:
+        return False
+    return True
 
 
 def check_cell0(cell_uuid: str, transport_url: str) -> None:

@@ -247,8 +247,9 @@ class CellCollection:
         :raises CellMappingNotFound: if there is no such cell.
         """
         with self._writing() as session:
-            known = db.cell_queries.get(session, checking.named(cell))
-            db.cell_queries.delete(session, known.uuid)
+            named = db.cell_queries.get(session, checking.named(cell))
+            # Read again under the lock: it may have changed in between.
+            known = db.cell_queries.delete(session, named.uuid)
         # A cell of this uuid that is created later has a higher generation,
         # by the database's clock; this process's clock may be ahead of it.
         self._registry.bury(known.uuid, known.generation)

@@ -36,6 +36,12 @@ class Label:
     name: str
     cell_uuid: str | None = None
 
+    def argument(self, name: str) -> str:
+        """What a URL of this database is called in messages."""
+        if self.cell_uuid is None:
+            return f'{name} of the {self.name}'
+        return f'{name} of cell {self.name!r} ({self.cell_uuid})'
+
     def unavailable(
         self, reason: str, *, before_first_statement: bool = False
     ) -> exception.DatabaseUnavailable:
@@ -235,18 +241,23 @@ class Engines:
             thread_checkin=False,
         )
         manager = Manager(root)
-        self._start(manager)
+        self._start(manager, replica)
         return manager
 
-    def _start(self, manager: Manager) -> None:
+    def _start(self, manager: Manager, replica: bool) -> None:
+        argument = 'slave_connection' if replica else 'database_connection'
         try:
             _ = manager.engine
-        except (ImportError, sa.exc.ArgumentError) as exc:
-            # Of the latter's text, the URL may be part.
-            why = str(exc) if isinstance(exc, ImportError) else 'malformed'
+        except ImportError as exc:
             raise exception.InvalidURL(
-                f'connection of {self.label.name}',
-                f'its driver cannot be used: {why}',
+                self.label.argument(argument),
+                f'its driver cannot be used: {exc}',
+            ) from None
+        except (sa.exc.ArgumentError, TypeError, ValueError):
+            # Of what they say, the URL may be part.
+            raise exception.InvalidURL(
+                self.label.argument(argument),
+                'its driver cannot read it; check the values in its query',
             ) from None
 
     def _preparer(self, replica: bool, single: bool) -> Any:

@@ -44,7 +44,7 @@ class CellEntry:
     generation: int
     mapping: mappings.CellMapping | None = None
     engines: db_engines.Engines | None = None
-    digest: str = ''
+    digest: str = dataclasses.field(default='', repr=False)
     queue: Any = None
 
 
@@ -127,9 +127,14 @@ class EngineRegistry:
         return entry
 
     def _admit(self, mapping: mappings.CellMapping) -> CellEntry:
-        urls.check_database('database_connection', mapping.database_connection)
+        whose = f'of cell {mapping.name!r} ({mapping.uuid})'
+        urls.check_database(
+            f'database_connection {whose}', mapping.database_connection
+        )
         if mapping.slave_connection:
-            urls.check_database('slave_connection', mapping.slave_connection)
+            urls.check_database(
+                f'slave_connection {whose}', mapping.slave_connection
+            )
         state = self._state()
         with state.lock:
             known = state.cells.get(mapping.uuid)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
 import uuid
+from unittest import mock
 
 import sqlalchemy as sa
 
 import cellplug
+from cellplug import db
 from cellplug import exception
 from cellplug.db.cell import identity
 from tests.functional import databases
@@ -80,6 +83,61 @@ class CellTests:
             self.assertEqual((key, 'cell1'), (error.attribute, error.other))
         self.assertEqual(['cell1'], self._cells())
 
+    def test_deleted_as_it_was_when_it_was_locked(self):
+        """Somebody changes the cell between the first look and the lock."""
+        self.deploy(1)
+        cell = self.deployment.cells[0]
+        old = dataclasses.replace(cell, generation=cell.generation - 1)
+        with mock.patch.object(db.cell_queries, 'get', lambda *_: old):
+            self.router.cells.delete(cell)
+        self.assertRaises(exception.CellMappingNotFound, self.targeted, cell)
+
+    def test_queue_of_another_cell_is_refused_by_a_host_in_common(self):
+        self.deploy(0)
+        self.deployment.add_cell('one', transport_url='rabbit://u:p@a,u:p@b/v')
+        self.deployment.add_cell('two', transport_url='rabbit://u:p@c/v')
+        for attempt in (
+            lambda url: self.router.cells.create(
+                **self._values(transport_url=url)
+            ),
+            lambda url: self.router.cells.update('two', transport_url=url),
+        ):
+            error = self.assertRaises(
+                exception.CellMappingExists, attempt, 'rabbit://x:y@A:5672/v'
+            )
+            self.assertEqual(
+                ('transport_url', 'one'), (error.attribute, error.other)
+            )
+        self.assertEqual(['one', 'two'], self._cells())
+
+    def test_name_that_no_cell_can_have_is_not_looked_up(self):
+        self.deploy(1)
+        for name in ('a\0b', 'a\ud800b', ''):
+            self.assertRaises(
+                exception.InvalidInput, self.router.cells.get, name
+            )
+
+    def test_bad_url_in_a_row_names_its_cell(self):
+        self.deploy(1)
+        cell = self.deployment.cells[0]
+        for column in ('slave_connection', 'database_connection'):
+            with helpers.past_cellplug(self.deployment.api_url) as connection:
+                connection.execute(
+                    sa.text(
+                        f'UPDATE cell_mapping SET {column} = :url, '
+                        'generation = generation + 1'
+                    ),
+                    {'url': 'mysql://u:secret@h/x'},
+                )
+            self.router.cells._resolver.forget_cell(cell.uuid)
+            error = self.assertRaises(
+                exception.InvalidURL, self.targeted, cell.uuid
+            )
+            self.assertEqual(
+                f"{column} of cell 'cell1' ({cell.uuid})", error.name
+            )
+            self.assertNotIn('secret', str(error))
+
     def test_same_cell_twice_is_refused(self):
         self.deploy(0)
         values = self._values()
@@ -139,12 +197,27 @@ class CellTests:
             ('name', str(uuid.uuid4())),
             ('name', 'x' * 256),
             ('name', None),
+            ('name', 'a\0b'),
+            ('name', 'a\ud800b'),
             ('uuid', 'no-uuid'),
             ('state', 'half-open'),
             ('database_connection', ''),
             ('database_connection', 'mysql://u:secret@h/x'),
             ('database_connection', 'sqlite://'),
+            ('database_connection', 5),
+            ('database_connection', sa.make_url(url)),
+            ('database_connection', 'mysql+pymysql://u:secret@h:/x'),
+            ('database_connection', 'mysql+asyncmy://u:secret@h/x'),
+            ('database_connection', f'{url}?connect_timeout=a&timeout=b'),
+            ('database_connection', 'mysql+pymysql://u:secret@h/x?foo=1'),
+            ('database_connection', 'mysql+pymysql://u:secret@h/x?port=1'),
+            ('database_connection', 'postgresql+psycopg://h/x?secret_=1'),
+            ('database_connection', 'postgresql+psycopg2://h/x?port=x'),
             ('slave_connection', 'nonsense'),
+            ('slave_connection', b'sqlite:///x'),
+            ('slave_connection', 'mysql+pymysql://u:secret@h/x?foo=1'),
+            ('transport_url', None),
+            ('transport_url', 'rabbit://:1/'),
             ('transport_url', ''),
             ('transport_url', 'http://u:secret@h/'),
         ):

@@ -162,12 +162,13 @@ def update(
     return _one(session, _BY_UUID, uuid)
 
 
-def delete(session: tables.Handle, uuid: str) -> None:
+def delete(session: tables.Handle, uuid: str) -> CellMapping:
     """Delete a cell that no instance is mapped to.
 
     Waits for transactions that are mapping instances to it; those that come
     later wait for this one, and find the cell gone.
 
+    :returns: the cell as it was when it was deleted.
     :raises CellMappingNotFound: if there is no such cell.
     :raises CellInUse: with the number of instances mapped to it.
     """
@@ -176,6 +177,7 @@ def delete(session: tables.Handle, uuid: str) -> None:
     if instances:
         raise exception.CellInUse(uuid, cell.name, instances)
     session.execute(_DELETE, {'cell': uuid})
+    return cell
 
 
 def _one(
@@ -206,10 +208,18 @@ def check_unique(
 ) -> None:
     """Raise CellMappingExists if another cell has one of the unique values.
 
+    Also for brokers that are another cell's too, with the same virtual host.
+
     :param values: as for :func:`create` or :func:`update`.
     :param own: the uuid of the cell that may have them.
     """
     _refuse_rivals(session, _stored(values), own)
+    wanted = values.get('transport_url')
+    if wanted is None:
+        return
+    for cell in get_all(session):
+        if cell.uuid != own and urls.same_queue(wanted, cell.transport_url):
+            raise exception.CellMappingExists('transport_url', cell.name)
 
 
 @contextlib.contextmanager
