@@ -70,7 +70,15 @@ class DeploymentFixture(fixtures.Fixture):
         self._options = dict(options or {})
         self._router_options = dict(router or {})
 
+    def setUp(self) -> None:
+        """Find the servers first: fixtures would wrap a skip."""
+        cellplug_fixtures.find_servers(
+            self.backend, queues=self._queues == 'rabbitmq'
+        )
+        super().setUp()
+
     def _setUp(self) -> None:
+        self._routers: list[cellplug.CellRouter] = []
         self.api_url = self.fresh_database()
         options = {'api_database.connection': self.api_url, **self._options}
         self.conf = self.useFixture(ConfFixture(options)).conf
@@ -90,8 +98,14 @@ class DeploymentFixture(fixtures.Fixture):
             database=database,
             **{**self._router_options, **options},
         )
+        self._routers.append(router)
         self.addCleanup(router.close)
         return router
+
+    def _close_routers(self) -> None:
+        """Close them before what they talk to goes away."""
+        for router in self._routers:
+            router.close()
 
     def add_cell(self, name: str, **values: Any) -> cellplug.CellMapping:
         """Create a cell on a fresh database and queue."""
@@ -110,6 +124,7 @@ class DeploymentFixture(fixtures.Fixture):
         if self._queues == 'fake':
             return f'fake://{name}/'
         url: str = self.useFixture(cellplug_fixtures.QueueFixture()).url
+        self.addCleanup(self._close_routers)
         return url
 
     def context(self, **values: Any) -> cellplug_context.RequestContext:

@@ -48,6 +48,22 @@ def _shared_url(kind: type[services.Service]) -> str:
         raise unittest.SkipTest(str(exc)) from exc
 
 
+def find_servers(backend: Backend, *, queues: bool = False) -> None:
+    """Make sure that the servers a fixture will need can be had.
+
+    For the ``setUp`` of a fixture made of others: ``_setUp`` would wrap a
+    skip in an error.
+
+    :raises unittest.SkipTest: if one cannot, and they are not required.
+    """
+    if backend == 'mariadb':
+        _shared_url(services.MariaDB)
+    elif backend == 'postgresql':
+        _shared_url(services.PostgreSQL)
+    if queues:
+        _shared_url(services.RabbitMQ)
+
+
 class DatabaseFixture(fixtures.Fixture):
     """An empty database with a name that nothing else has.
 

@@ -9,6 +9,7 @@ import fixtures as third_party
 import sqlalchemy as sa
 import testtools
 
+from cellplug.testing import deployment
 from cellplug.testing import fixtures
 from cellplug.testing import services
 from tests.functional import test_services
@@ -110,3 +111,22 @@ class TestMissingServer(testtools.TestCase):
         self.useFixture(
             third_party.EnvironmentVariable('CELLPLUG_REQUIRE_SERVICES', value)
         )
+
+
+class TestDeployment(testtools.TestCase):
+    def test_a_server_that_cannot_be_had_skips_the_test(self) -> None:
+        self.useFixture(
+            third_party.EnvironmentVariable('CELLPLUG_REQUIRE_SERVICES')
+        )
+        self.useFixture(
+            third_party.MonkeyPatch(
+                'cellplug.testing.services.shared_url', self._nothing
+            )
+        )
+        for options in ({'backend': 'mariadb'}, {'queues': 'rabbitmq'}):
+            fixture = deployment.DeploymentFixture(**options)
+            self.assertRaises(unittest.SkipTest, fixture.setUp)
+
+    @staticmethod
+    def _nothing(kind: type[services.Service]) -> str:
+        raise services.ServiceUnavailable('there is none')
