@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cellplug import context as cellplug_context
 from cellplug import exception
 from cellplug.objects import identifiers
 from cellplug.objects import mappings
@@ -34,6 +35,37 @@ def named(cell: Cell) -> str:
     if identifiers.is_uuid_like(cell):
         return identifiers.canonical_uuid('cell', cell)
     return cell
+
+
+def number(name: str, value: object) -> int:
+    """The value, if it is an integer from 0 on that a database can hold.
+
+    :raises InvalidInput: for anything else, True and False included.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise exception.InvalidInput(name, f'{value!r} is no integer')
+    if not 0 <= value < 2**63:
+        raise exception.InvalidInput(name, f'{value} is negative or too big')
+    return value
+
+
+def owner(
+    context: cellplug_context.RequestContext, project_id: Any, user_id: Any
+) -> tuple[str, str | None]:
+    """The project and user of an instance; the context's by default.
+
+    :raises InvalidInput: without a project, or for what is no id.
+    """
+    project = context.project_id if project_id is None else project_id
+    if project is None:
+        raise exception.InvalidInput(
+            'project_id',
+            'an instance mapping needs a project; the context has none',
+        )
+    user = context.user_id if user_id is None else user_id
+    if user is not None:
+        identifiers.check_id('user_id', user)
+    return identifiers.check_id('project_id', project), user
 
 
 def checked(values: dict[str, Any]) -> dict[str, Any]:

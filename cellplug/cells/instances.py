@@ -11,6 +11,7 @@ from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
 from cellplug.cells import checking
+from cellplug.cells import targets
 from cellplug.objects import identifiers
 from cellplug.objects import mappings
 
@@ -51,8 +52,8 @@ class InstanceCollection:
         :raises InvalidInput: for a uuid that is none, or without a project.
         """
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        project = _project(project_id or context.project_id)
-        user = user_id or context.user_id
+        targets.checked(context)
+        project, user = checking.owner(context, project_id, user_id)
         with self._database.api.writer.using(context) as session:
             cell_uuid = self._cell_uuid(session, cell)
             return db.instance_queries.map(
@@ -71,6 +72,7 @@ class InstanceCollection:
         :returns: the mappings, as they are now, in the order given.
         :raises InstanceAlreadyMapped: if one is mapped to another cell.
         """
+        targets.checked(context)
         pairs: Iterable[Any] = (
             mappings.items() if isinstance(mappings, Mapping) else mappings
         )
@@ -86,15 +88,16 @@ class InstanceCollection:
         name = checking.named(fields['cell'])
         if name not in known:
             known[name] = self._cell_uuid(session, fields['cell'])
+        project, user = checking.owner(
+            context, fields.get('project_id'), fields.get('user_id')
+        )
         return mappings.InstanceMapping(
             instance_uuid=identifiers.canonical_uuid(
                 'instance_uuid', fields['instance_uuid']
             ),
             cell_uuid=known[name],
-            project_id=_project(
-                fields.get('project_id') or context.project_id
-            ),
-            user_id=fields.get('user_id') or context.user_id,
+            project_id=project,
+            user_id=user,
         )
 
     def _cell_uuid(self, session: Any, cell: Cell) -> str:
@@ -111,6 +114,7 @@ class InstanceCollection:
 
         :raises InstanceMappingNotFound: if it is not mapped.
         """
+        targets.checked(context)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         if not self._joins(context):
             found: mappings.InstanceMapping = self._resolver.get_instance(uuid)
@@ -122,6 +126,7 @@ class InstanceCollection:
         self, context: Context, instance_uuids: Iterable[str]
     ) -> dict[str, mappings.InstanceMapping]:
         """The mappings of those instances that are mapped, by uuid."""
+        targets.checked(context)
         uuids = [
             identifiers.canonical_uuid('instance_uuid', uuid)
             for uuid in instance_uuids
@@ -155,8 +160,11 @@ class InstanceCollection:
         :param marker: an instance uuid; only those after it. It need not be
             mapped any more.
         """
-        if limit is not None and limit < 0:
-            raise exception.InvalidInput('limit', f'{limit} is negative')
+        targets.checked(context)
+        if limit is not None:
+            checking.number('limit', limit)
+        if project_id is not None:
+            identifiers.check_id('project_id', project_id)
         if marker is not None:
             marker = identifiers.canonical_uuid('marker', marker)
         with self._reading(context) as session:
@@ -178,6 +186,7 @@ class InstanceCollection:
         For instances whose rows were purged: the mapping of a deleted
         instance is still needed to list it.
         """
+        targets.checked(context)
         wanted = [uuids] if isinstance(uuids, str) else uuids
         checked = [
             identifiers.canonical_uuid('instance_uuid', uuid)
@@ -204,6 +213,8 @@ class InstanceCollection:
         :raises StaleRoute: unless the mapping has the expected generation.
         :raises InstanceMappingNotFound: if the instance is not mapped.
         """
+        targets.checked(context)
+        checking.number('expected_generation', expected_generation)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         with self._database.api.writer.using(context) as session:
             cell_uuid = self._cell_uuid(session, cell)
@@ -215,15 +226,6 @@ class InstanceCollection:
 
     def _reading(self, context: Context) -> Any:
         return self._database.api.reader.primary.using(context)
-
-
-def _project(project_id: Any) -> str:
-    if not isinstance(project_id, str) or not project_id:
-        raise exception.InvalidInput(
-            'project_id',
-            'an instance mapping needs a project; the context has none',
-        )
-    return project_id
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -46,6 +46,25 @@ def new_uuid() -> str:
     return str(uuid.uuid4())
 
 
+def check_id(name: str, value: object) -> str:
+    """Return a project's or user's id if it can be stored.
+
+    :param name: the argument's name, for the message.
+    :raises InvalidInput: unless it has 1 to 255 printable characters.
+    """
+    if not isinstance(value, str) or not value:
+        raise exception.InvalidInput(name, 'must be a string, not empty')
+    if len(value) > NAME_LENGTH:
+        raise exception.InvalidInput(
+            name, f'is longer than {NAME_LENGTH} characters'
+        )
+    if not value.isprintable():
+        raise exception.InvalidInput(
+            name, f'{value!a} has unprintable characters'
+        )
+    return value
+
+
 def check_cell_name(value: object) -> str:
     """Return the name if a cell may have it.
 

@@ -90,6 +90,56 @@ class InstanceTests:
             )
         self.assertEqual({}, self._mapped())
 
+    def test_what_cannot_be_stored_is_refused(self):
+        for bad in ('', 'x' * 256, 'a\0b', 'a\ud800b', 5, b'p'):
+            for key in ('project_id', 'user_id'):
+                owner = {'project_id': 'p', 'user_id': 'u', key: bad}
+                for attempt in (
+                    lambda o=owner: self.instances.map(
+                        self.mine, new(), 'cell1', **o
+                    ),
+                    lambda o=owner: self.instances.map_many(
+                        self.mine,
+                        [{'instance_uuid': new(), 'cell': 'cell1', **o}],
+                    ),
+                ):
+                    error = self.assertRaises(exception.InvalidInput, attempt)
+                    self.assertEqual(key, error.name)
+        self.assertEqual({}, self._mapped())
+
+    def test_what_is_no_context_is_refused(self):
+        one = new()
+        for context in (None, {}, 'context', _With(None)):
+            for attempt in (
+                lambda c: self.instances.map(c, one, 'cell1'),
+                lambda c: self.instances.map_many(c, {one: 'cell1'}),
+                lambda c: self.instances.get(c, one),
+                lambda c: self.instances.get_many(c, [one]),
+                self.instances.list,
+                lambda c: self.instances.unmap(c, one),
+                lambda c: self.instances.move(
+                    c, one, 'cell1', expected_generation=1
+                ),
+            ):
+                error = self.assertRaises(
+                    exception.InvalidInput, attempt, context
+                )
+                self.assertEqual('context', error.name)
+
+    def test_generation_that_is_no_number_is_refused(self):
+        made = self.instances.map(self.mine, new(), 'cell1')
+        for bad in (None, str(made.generation), 1.5, True, -1, 2**63):
+            error = self.assertRaises(
+                exception.InvalidInput,
+                self.instances.move,
+                self.mine,
+                made.instance_uuid,
+                'cell2',
+                expected_generation=bad,
+            )
+            self.assertEqual('expected_generation', error.name)
+        self.assertEqual({made.instance_uuid: self.one.uuid}, self._mapped())
+
     def test_mapping_joins_the_requests_api_transaction(self):
         instance = new()
 
@@ -204,6 +254,11 @@ class InstanceTests:
             {'limit': -1},
             {'marker': 'no-uuid'},
             {'cell': ''},
+            {'cell': 'a\0b'},
+            {'limit': '1'},
+            {'limit': 2**63},
+            {'project_id': 'a\0b'},
+            {'project_id': 5},
         ):
             self.assertRaises(
                 exception.InvalidInput,
