@@ -317,6 +317,10 @@ class TransactionInProgress(CellplugError):
     """What was called must be outermost, and a transaction is open."""
 
 
+class TransactionAborted(CellplugError):
+    """An error inside was swallowed; the database would keep nothing."""
+
+
 class ReadOnlyTransaction(CellplugError):
     """A writer was opened inside a reader of the same database."""
 

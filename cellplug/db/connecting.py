@@ -9,57 +9,22 @@ trip for every transaction.
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_db import exception as oslo_exception
 
-from cellplug import exception
+from cellplug.db import forking
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
+from cellplug.db import statements
 
 ConnectionHook = Callable[[Any, Any], None]
 """Called with the engine's dialect and each new DBAPI connection."""
 
 _GRACE = 2.0
 """Seconds the client waits longer than the server is told to work."""
-
-_PG_LOST = re.compile(
-    r'connection to server .* failed|connection failed:|connection timeout|'
-    r'server closed the connection|the connection is (lost|closed)|'
-    r'connection lost|could not connect to server|terminating connection',
-    re.DOTALL,
-)
-
-
-class _Connection(mysql.Connection):
-    """Sends no ROLLBACK where nothing was sent since the last end.
-
-    A session that closes rolls back, and then the pool does it again, which
-    is a round trip for every reader and every writer.
-    """
-
-    _ended = False
-
-    def _execute_command(self, command: int, sql: Any) -> None:
-        """Send whatever it is: with it, a transaction may begin."""
-        self._ended = False
-        super()._execute_command(command, sql)  # type: ignore[misc]
-
-    def commit(self) -> None:
-        """Commit, and remember it once the server has answered."""
-        super().commit()
-        self._ended = True
-
-    def rollback(self) -> None:
-        """Roll back what there may be to roll back."""
-        if not (self._ended and self.open):
-            super().rollback()
-            self._ended = True
 
 
 def prepare(
@@ -87,13 +52,7 @@ def prepare(
     for hook in hooks:
         _refuse_or_pass(engine, hook)
     _ping_after_idling(engine, settings.ping_after)
-    _watch_statements(engine)
-    if engine.dialect.name == 'sqlite':
-        sa.event.listen(
-            engine, 'before_cursor_execute', _begin_immediate, retval=True
-        )
-    if engine.dialect.name == 'postgresql':
-        sa.event.listen(engine, 'handle_error', _lost_postgresql, retval=True)
+    statements.watch(engine)
 
 
 def _bound_connect(
@@ -113,7 +72,7 @@ def _bound_connect(
         for key, value in bound.items():
             cparams.setdefault(key, value)
         if driver == 'pymysql':
-            return _Connection(*cargs, shared_tls=shared_tls, **cparams)
+            return mysql.Connection(*cargs, shared_tls=shared_tls, **cparams)
         return None
 
     sa.event.listen(engine, 'do_connect', do_connect)
@@ -127,7 +86,8 @@ def _bound_postgresql(
     """Have the server give up first, and then the client.
 
     psycopg2 knows no bound on a read: there, a silent server is noticed by
-    TCP alone.
+    TCP alone. Nor is a child of a fork kept from its connections, other than
+    by the events of statements and commits.
     """
     timeout = f'-c statement_timeout={int(settings.read_timeout * 1000)}'
     connect = None
@@ -174,7 +134,10 @@ def _libpq_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
 
 
 def _sqlite_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
-    return {'timeout': settings.read_timeout}
+    return {
+        'timeout': settings.read_timeout,
+        'factory': forking.SqliteConnection,
+    }
 
 
 _BOUNDS = {
@@ -216,6 +179,8 @@ def _refuse_or_pass(engine: sa.Engine, hook: ConnectionHook) -> None:
 def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
     def checkin(dbapi_connection: Any, record: Any) -> None:
         record.info['cellplug_idle_since'] = time.monotonic()
+        # Nothing idle keeps a transaction that is over, and its session.
+        record.info.pop('cellplug_frame', None)
 
     def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
         since = record.info.get('cellplug_idle_since')
@@ -230,58 +195,3 @@ def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
 
     sa.event.listen(engine, 'checkin', checkin)
     sa.event.listen(engine, 'checkout', checkout)
-
-
-def _watch_statements(engine: sa.Engine) -> None:
-    """Refuse the parent's connections in a child; note what was answered."""
-
-    def connected(dbapi_connection: Any, record: Any) -> None:
-        record.info['cellplug_pid'] = os.getpid()
-
-    def asking(connection: sa.Connection, *_: Any) -> None:
-        if connection.info.get('cellplug_pid') != os.getpid():
-            raise exception.TransactionForked(
-                'this connection was opened before the process forked; it '
-                'belongs to the parent process'
-            )
-
-    def answered(connection: sa.Connection, *_: Any) -> None:
-        frame = connection.info.get('cellplug_frame')
-        if frame is not None:
-            frame.answered = True
-
-    sa.event.listen(engine, 'connect', connected)
-    sa.event.listen(engine, 'before_cursor_execute', asking)
-    sa.event.listen(engine, 'commit', asking)
-    sa.event.listen(engine, 'after_cursor_execute', answered)
-
-
-def _begin_immediate(
-    connection: sa.Connection,
-    cursor: Any,
-    statement: str,
-    values: Any,
-    *_: Any,
-) -> tuple[str, Any]:
-    """Start a writer with its lock: a later upgrade could not wait for it.
-
-    The BEGIN is oslo.db's, whose listener cannot be preceded by another.
-    """
-    options = connection.get_execution_options()
-    if statement == 'BEGIN' and options.get('cellplug_writer'):
-        statement = 'BEGIN IMMEDIATE'
-    return statement, values
-
-
-def _lost_postgresql(
-    context: sa.engine.ExceptionContext,
-) -> BaseException | None:
-    """Recognise what oslo.db's filters miss: libpq words it anew."""
-    error = context.sqlalchemy_exception
-    if not isinstance(error, sa.exc.OperationalError):
-        return None
-    if not _PG_LOST.search(str(context.original_exception)):
-        return None
-    context.is_disconnect = True
-    ours: BaseException = oslo_exception.DBConnectionError(error)
-    return ours

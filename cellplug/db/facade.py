@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 from typing import ParamSpec
+from typing import Self
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from sqlalchemy import orm
 
 from cellplug import context as cellplug_context
 from cellplug import exception
+from cellplug.db import finding
 from cellplug.db import frames
 from cellplug.db import opening
 from cellplug.db import registry as db_registry
@@ -43,7 +44,7 @@ class Access:
         self._database = database
         self._mode = mode
 
-    def _with(self, **flags: bool) -> Access:
+    def _with(self, **flags: bool) -> Self:
         return type(self)(
             self._database, dataclasses.replace(self._mode, **flags)
         )
@@ -62,7 +63,7 @@ class Access:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Run each call of the function in a transaction."""
-        find = context_finder(function)
+        find = finding.context_finder(function)
         database, mode = self._database, self._mode
 
         @functools.wraps(function)
@@ -86,7 +87,7 @@ class Reader(Access):
     """Access for functions that read."""
 
     @functools.cached_property
-    def single(self) -> Access:
+    def single(self) -> Reader:
         """For a function that makes one statement.
 
         Alone it runs in autocommit, which saves round trips; inside a
@@ -97,11 +98,15 @@ class Reader(Access):
     @functools.cached_property
     def primary(self) -> Reader:
         """For a reader that must not be served by a replica."""
-        return self._with(primary=True)  # type: ignore[return-value]
+        return self._with(primary=True)
 
     @functools.cached_property
-    def connection(self) -> Access:
-        """For a reader that needs a Core connection and no session."""
+    def connection(self) -> Reader:
+        """For a reader that needs a Core connection and no session.
+
+        Where a reader that wants a session joins it, that one gets a session
+        on this connection.
+        """
         return self._with(connection=True)
 
 
@@ -135,6 +140,14 @@ class Database:
 
     A :class:`cellplug.CellRouter` binds it, and unbinds it when it closes.
     At most one open router binds it at a time.
+
+    :ivar reader: decorates a function that reads, or opens a block:
+        ``with db.reader.using(context) as session``. Refined by ``.single``
+        (it makes one statement) and ``.primary`` (no replica will do).
+    :ivar writer: likewise for a function that writes; refined by
+        ``.savepoint`` (undone alone) and ``.independent`` (committed alone).
+    :ivar api: the same two, ``api.reader`` and ``api.writer``, for the API
+        database, whatever the context is aimed at.
     """
 
     def __init__(self) -> None:
@@ -206,7 +219,7 @@ class Database:
 
         :raises TransactionInProgress: if the request has one open here.
         """
-        return retry.retrying(function, context_finder(function))
+        return retry.retrying(function, finding.context_finder(function))
 
     def get_engine(
         self, context: cellplug_context.RequestContext
@@ -215,9 +228,10 @@ class Database:
 
         For code not yet moved to ``reader`` and ``writer``: its connections
         are outside the budget of transactions. From now on the request
-        counts as one that has done something, which is not repeated.
+        counts as one that has written: it is not repeated, and its readers
+        go to the primary.
         """
-        context._request_state.acted += 1
+        self._note_write(context)
         engines = self.binding.registry.engines(context.db_connection)
         engine: sa.Engine = engines.manager().engine
         return engine
@@ -228,10 +242,14 @@ class Database:
         """A session of its own on that engine; the caller closes it.
 
         It counts in the budget of transactions until it is closed. From now
-        on the request counts as one that has done something.
+        on the request counts as one that has written.
         """
-        context._request_state.acted += 1
+        self._note_write(context)
         return sessions.open_session(self.binding, context.db_connection)
+
+    def _note_write(self, context: cellplug_context.RequestContext) -> None:
+        context._request_state.acted += 1
+        context._request_state.wrote.add(context.db_connection)
 
 
 class _Targeted:
@@ -245,48 +263,3 @@ class _Targeted:
 
     def __exit__(self, *_: object) -> None:
         return None
-
-
-def context_finder(
-    function: Callable[..., Any],
-) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
-    """How to find the context among a call's arguments.
-
-    :raises TypeError: for a function that takes none, or that would run
-        after its transaction.
-    """
-    if (
-        inspect.isgeneratorfunction(function)
-        or inspect.iscoroutinefunction(function)
-        or inspect.isasyncgenfunction(function)
-    ):
-        raise TypeError(
-            f'{function!r} would run after its transaction has ended; '
-            'return a list from a plain function'
-        )
-    parameters = list(inspect.signature(function).parameters.values())
-    names = [p.name for p in parameters]
-    if 'context' in names:
-        index = names.index('context')
-    else:
-        index = 1 if names[:1] in (['self'], ['cls']) else 0
-    if index >= len(names):
-        raise TypeError(f'{function!r} takes no context')
-    name = names[index]
-    positional = parameters[index].kind in (
-        inspect.Parameter.POSITIONAL_ONLY,
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.VAR_POSITIONAL,
-    )
-
-    def find(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if positional and index < len(args):
-            return args[index]
-        try:
-            return kwargs[name]
-        except KeyError:
-            raise TypeError(
-                f'{function.__qualname__}() needs its context {name!r}'
-            ) from None
-
-    return find

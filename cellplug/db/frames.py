@@ -71,12 +71,17 @@ class Frame:
     """One outermost transaction: of one request, thread and database.
 
     :ivar answered: whether a statement of it was answered.
+    :ivar core: the connection that was its session before a reader joined
+        that wanted a real one.
+    :ivar doomed: the error at which the server rolled back all of it.
     :ivar lost: what was raised when its connection turned out to be dead
         before that.
     """
 
     __slots__ = (
         'answered',
+        'core',
+        'doomed',
         'engines',
         'hooked',
         'key',
@@ -102,9 +107,11 @@ class Frame:
         self.pid = os.getpid()
         self.replica = False
         self.answered = False
+        self.doomed: BaseException | None = None
         self.lost: exception.DatabaseUnavailable | None = None
         self.hooked = 0
         self.session = None
+        self.core: Any = None
 
     def usable_session(self) -> Any:
         """The session, in the process that opened it.
@@ -165,6 +172,19 @@ class Frame:
             self.close(exc)
             raise
 
+    def orm_session(self) -> Any:
+        """The session, also where a connection was enough so far."""
+        if self.mode.connection and self.core is None:
+            self.core = self.session
+            self.session = self.manager.sessionmaker()(bind=self.core)
+        return self.session
+
+    def core_connection(self) -> Any:
+        """The session's connection."""
+        if not self.mode.connection:
+            return self.session.connection()
+        return self.session if self.core is None else self.core
+
     def close(self, error: BaseException | None) -> None:
         """End the transaction: commit, or roll back because of ``error``.
 
@@ -182,9 +202,14 @@ class Frame:
         finally:
             # Rolls back what is open.
             session.close()
+            if self.core is not None:
+                self.core.close()
+            self.doomed = None
 
     def _commit(self) -> None:
         try:
+            if self.doomed is not None:
+                raise self.doomed
             self.session.commit()
         except Exception:
             self.session.rollback()

@@ -1,19 +1,22 @@
-"""PyMySQL connections that neither wait for ever nor rebuild TLS contexts.
+"""PyMySQL connections that neither wait for ever nor say things twice.
 
 PyMySQL bounds the TCP connect by ``connect_timeout``, but waits for the
 server's greeting, and for its part in a TLS handshake, as long as for anything
-else; and it builds a TLS context for
-every connection, which costs more than everything else together. Both are
-mended by overriding two methods; a test pins their names.
+else; and it builds a TLS context for every connection, which costs more than
+everything else together. Both are mended by overriding two methods; a test
+pins their names.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 from typing import Any
 
 from pymysql import connections
+
+from cellplug.db import forking
 
 
 class SharedTLS:
@@ -44,6 +47,8 @@ class Connection(connections.Connection):
 
     def __init__(self, *args: Any, shared_tls: SharedTLS, **kw: Any) -> None:
         self._shared_tls = shared_tls
+        self._pid = os.getpid()
+        self._ended = False
         super().__init__(*args, **kw)
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
@@ -53,13 +58,37 @@ class Connection(connections.Connection):
             return context
         return self._shared_tls.get(lambda: own({}))
 
+    def _execute_command(self, command: int, sql: Any) -> None:
+        """Send whatever it is: with it, a transaction may begin."""
+        forking.check(self._pid)
+        self._ended = False
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def commit(self) -> None:
+        """Commit, and remember it once the server has answered."""
+        super().commit()
+        self._ended = True
+
+    def rollback(self) -> None:
+        """Roll back what there may be to roll back.
+
+        Nothing where nothing was sent since the last end: a session that
+        closes rolls back, and then the pool does it again, which would be a
+        round trip for every reader and every writer.
+        """
+        if forking.is_foreign(self._pid):
+            return
+        if not (self._ended and self.open):
+            super().rollback()
+            self._ended = True
+
     def close(self) -> None:
         """Close the connection, if losing it has not done so before.
 
         PyMySQL raises for the latter, and SQLAlchemy logs a traceback for
         each connection of a server that went away.
         """
-        if self.open:
+        if self.open and not forking.is_foreign(self._pid):
             super().close()
 
     def connect(self, sock: Any = None) -> None:

@@ -18,6 +18,7 @@ from cellplug import exception
 from cellplug.db import errors
 from cellplug.db import frames
 from cellplug.db import registry as db_registry
+from cellplug.db import retry
 
 LEASE = frames.Lease()
 """The hook that every binding starts with."""
@@ -38,8 +39,8 @@ class Opening:
     :ivar frame: the frame, once entered.
     """
 
-    __slots__ = ('_acted', '_binding', '_context', '_mode', '_nested',
-                 'frame', 'outermost')  # fmt: skip
+    __slots__ = ('_acted', '_binding', '_context', '_entered', '_mode',
+                 '_nested', 'frame', 'outermost')  # fmt: skip
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Opening:
         self._context = context
         self._nested: Any = None
         self._acted = 0
+        self._entered = False
         self.outermost = False
         self.frame: frames.Frame | None = None
 
@@ -71,6 +73,10 @@ class Opening:
 
     def __enter__(self) -> Any:
         mode, context = self._mode, self._context
+        if self._entered:
+            raise exception.TransactionInProgress(
+                'this block is open already; call using() for each with'
+            )
         try:
             state = context._request_state
         except AttributeError:
@@ -85,7 +91,9 @@ class Opening:
         if opened and not self.outermost:
             top = opened[-1]
             if not (top.replica and (mode.primary or key in state.wrote)):
-                return self._join(top, open_)
+                joined = self._join(top, open_)
+                self._entered = True
+                return joined
         self.outermost = True
         frame = frames.Frame(self._binding.registry, key, mode)
         self._open(frame, state)
@@ -94,6 +102,7 @@ class Opening:
         open_.by_database.setdefault(key, []).append(frame)
         open_.stack.append(frame)
         self.frame = frame
+        self._entered = True
         return frame.session
 
     def _join(self, frame: frames.Frame, open_: Any) -> Any:
@@ -108,9 +117,9 @@ class Opening:
             self._nested.__enter__()
         self.frame = frame
         open_.stack.append(frame)
-        if self._mode.connection and not frame.mode.connection:
-            return frame.session.connection()
-        return frame.session
+        if self._mode.connection:
+            return frame.core_connection()
+        return frame.orm_session()
 
     def _open(
         self, frame: frames.Frame, state: cellplug_context.RequestState
@@ -135,6 +144,10 @@ class Opening:
                 frame.replica = False
                 frame.connect()
         except errors.CONNECT_ERRORS as exc:
+            if retry.is_conflict(exc):
+                # SQLite waits for a writer's lock at its BEGIN.
+                error = exc
+                raise
             error = frame.engines.label.unavailable(
                 errors.reason(exc), before_first_statement=True
             )
@@ -154,6 +167,7 @@ class Opening:
     ) -> None:
         frame = self.frame
         assert frame is not None  # noqa: S101 -- entered, or not left
+        self._entered = False
         open_ = self._context._request_state.open
         _remove_last(open_.stack, frame)
         if frame.answered:

@@ -7,11 +7,14 @@ a deadline.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator
 from typing import Any
 
 import psycopg
+
+from cellplug.db import forking
 
 
 class Connection(psycopg.Connection[Any]):
@@ -22,11 +25,31 @@ class Connection(psycopg.Connection[Any]):
 
     read_timeout: float
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pid = os.getpid()
+        super().__init__(*args, **kwargs)
+
+    def commit(self) -> None:
+        """Commit; raise TransactionForked in a child of a fork."""
+        forking.check(self._pid)
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back; in a child of a fork, leave that to the parent."""
+        if not forking.is_foreign(self._pid):
+            super().rollback()
+
+    def close(self) -> None:
+        """Close; in a child of a fork, leave that to the parent."""
+        if not forking.is_foreign(self._pid):
+            super().close()
+
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """Wait for the server; close the connection when it stays silent.
 
         :raises psycopg.OperationalError: after ``read_timeout`` seconds.
         """
+        forking.check(self._pid)
         bounded = _until(gen, time.monotonic() + self.read_timeout)
         try:
             return super().wait(bounded, *args, **kwargs)

@@ -31,12 +31,16 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
     # Nothing is lent any more when the process ends, and a child of a fork
     # would wait for the parent's locks.
     end.atexit = False
-    close = session.close
+    # By weak reference, lest a session that is forgotten waits for the
+    # cyclic garbage collection, and its lease with it.
+    known = weakref.ref(session)
 
     def close_and_end() -> None:
         frame.check_process()
+        closing = known()
         try:
-            close()
+            if closing is not None:
+                type(closing).close(closing)
         finally:
             end()
 

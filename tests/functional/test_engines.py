@@ -16,6 +16,7 @@ import fixtures
 import sqlalchemy as sa
 from oslo_config import cfg
 from oslo_db import options as oslo_db_options
+from sqlalchemy import orm
 
 import cellplug
 from cellplug import exception
@@ -266,6 +267,17 @@ class BudgetTests:
 class ReplicaTests:
     """Each cell has its own replica; here, a database that differs."""
 
+    def test_request_reads_what_it_wrote_outside_the_decorators(self):
+        self._replicate()
+        for open_ in (self.database.get_session, self.database.get_engine):
+            cctxt = self.targeted('cell1')
+            self.assertEqual(['replica of cell1'], self.words(cctxt))
+            got = open_(cctxt)
+            if isinstance(got, orm.Session):
+                got.close()
+            self.assertEqual(['cell1'], self.words(cctxt))
+            self.assertEqual(['cell1'], self.words_alone(cctxt))
+
     def _replicated(self, cell, *, claimed_by=None, tables=True):
         """A replica with the word ``replica`` instead of the cell's name."""
         url = self.deployment.fresh_database()
@@ -430,6 +442,23 @@ class IdentityTests:
             self.assertIn('--claim', str(error))
             self.router.cells.claim(name)
             self.assertEqual([name], self.words(self.targeted(name)))
+
+
+class ForgottenSessionTests:
+    """Sessions that nobody closes."""
+
+    def test_lease_ends_with_the_last_reference(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        engines = self.router._registry.engines(self.deployment.cells[0].uuid)
+        gc.disable()
+        self.addCleanup(gc.enable)
+        session = self.database.get_session(cctxt)
+        with session.begin():
+            session.scalar(sa.text('SELECT 1'))
+        self.assertEqual(1, engines._leases)
+        del session
+        self.assertEqual(0, engines._leases)
 
 
 class LifeTests:
@@ -601,7 +630,9 @@ class TestReplicaOnPostgreSQL(
     backend = 'postgresql'
 
 
-class TestLife(LifeTests, ImportTests, helpers.DeploymentTestCase):
+class TestLife(
+    LifeTests, ForgottenSessionTests, ImportTests, helpers.DeploymentTestCase
+):
     pass
 
 

@@ -8,6 +8,7 @@ in a process of its own.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -16,7 +17,9 @@ import subprocess
 import sys
 import threading
 
+import fixtures
 import sqlalchemy as sa
+from sqlalchemy import orm
 
 from cellplug import exception
 from tests.functional import helpers_deployment as helpers
@@ -49,6 +52,26 @@ def in_child(call):
     if not answer:
         raise AssertionError('the child hung or died without a word')
     return pickle.loads(answer)
+
+
+def _driver(session):
+    return session.connection().connection.dbapi_connection
+
+
+def _commit_driver(session):
+    _driver(session).commit()
+
+
+def _rollback_driver(session):
+    _driver(session).rollback()
+
+
+def _close_driver(session):
+    _driver(session).close()
+
+
+def _dispose(session):
+    session.get_bind().dispose()
 
 
 class ForkTests:
@@ -173,6 +196,63 @@ class ForkTests:
             self.assertEqual(['cell1'], helpers.stored(url))
         block.__exit__(None, None, None)
         self.assertEqual(['cell1', 'x'], helpers.stored(url))
+
+    def test_nothing_that_the_child_says_ends_the_parents_transaction(self):
+        self._used(1)
+        cctxt = self.targeted('cell1')
+        url = self.deployment.cells[0].database_connection
+        words = ['cell1']
+        base = orm.declarative_base(metadata=sa.MetaData())
+
+        class Note(base):
+            __tablename__ = 'note'
+            id = sa.Column(sa.Integer, primary_key=True)
+            word = sa.Column(sa.String(64))
+
+        def flush(session):
+            session.add(Note(id=9, word='child'))
+            session.flush()
+
+        def collect(session):
+            gc.collect()
+
+        for act in (
+            orm.Session.rollback,
+            orm.Session.close,
+            orm.Session.commit,
+            flush,
+            orm.Session.invalidate,
+            _dispose,
+            collect,
+            _commit_driver,
+            _rollback_driver,
+            _close_driver,
+        ):
+            with self.database.writer.using(cctxt) as session:
+                word = f'before {act.__name__}'
+                self.add(cctxt, word)
+                outcome = in_child(lambda act=act, own=session: act(own))
+                if act in (flush, _commit_driver, orm.Session.commit):
+                    self.assertIn('TransactionForked: ', outcome)
+                if self.backend != 'sqlite':
+                    self.assertEqual(words, helpers.stored(url))
+                self.add(cctxt, f'after {act.__name__}')
+            words += [word, f'after {act.__name__}']
+            self.assertEqual(words, helpers.stored(url))
+
+    def test_refusal_in_the_child_is_not_logged(self):
+        self._used(1)
+        cctxt = self.targeted('cell1')
+        with self.database.writer.using(cctxt) as session:
+            self.add(cctxt, 'x')
+
+            def ask():
+                logs = self.useFixture(fixtures.FakeLogger())
+                with contextlib.suppress(exception.TransactionForked):
+                    session.scalar(sa.text('SELECT 1'))
+                return logs.output
+
+            self.assertEqual('', in_child(ask))
 
     def test_child_may_open_other_transactions_meanwhile(self):
         self._used(2)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 import uuid
+import weakref
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
+from sqlalchemy import orm
 
 from cellplug import exception
 from cellplug.db import opening
@@ -209,6 +212,94 @@ class OutcomeTests:
             '\N{PILE OF POO}\N{GREEK SMALL LETTER ALPHA}',
             self.words(self.cctxt)[-1],
         )
+
+
+class TestSwallowedErrorOnPostgreSQL(helpers.DeploymentTestCase):
+    """PostgreSQL answers the COMMIT of a failed transaction with ROLLBACK."""
+
+    backend = 'postgresql'
+
+    def _fail(self, context):
+        context.session.execute(
+            sa.insert(helpers.NOTE), {'id': 1, 'word': 'x' * 65}
+        )
+
+    def test_lost_writer_is_told(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+
+        def lose():
+            with self.database.writer.using(cctxt):
+                self.add(cctxt, 'x')
+                with contextlib.suppress(oslo_exception.DBError):
+                    self._fail(cctxt)
+
+        error = self.assertRaises(exception.TransactionAborted, lose)
+        self.assertIn('writer.savepoint', str(error))
+        self.add(cctxt, 'y')
+        self.assertEqual(['cell1', 'y'], self.words(cctxt))
+
+    def test_session_on_its_own_is_told_as_well(self):
+        self.deploy(1)
+        with self.database.get_session(self.targeted('cell1')) as session:
+            with contextlib.suppress(oslo_exception.DBError):
+                session.execute(sa.text('SELECT nonsense'))
+            self.assertRaises(exception.TransactionAborted, session.commit)
+
+    def test_error_in_a_savepoint_may_be_swallowed(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        with self.database.writer.using(cctxt):
+            self.add(cctxt, 'x')
+            with contextlib.suppress(oslo_exception.DBError):
+                self.database.writer.savepoint(self._fail.__func__)(
+                    self, cctxt
+                )
+        self.assertEqual(['cell1', 'x'], self.words(cctxt))
+
+
+class BlockTests:
+    """Blocks by ``using``, and who joins them."""
+
+    def test_block_is_refused_while_it_is_open(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        for access in (self.database.reader, self.database.writer):
+            block = access.using(cctxt)
+            with block:
+                self.assertRaises(
+                    exception.TransactionInProgress, block.__enter__
+                )
+                self.assertEqual(['cell1'], self.words(cctxt))
+            with block:
+                self.assertEqual(['cell1'], self.words(cctxt))
+        engines = self.router._registry.engines(self.deployment.cells[0].uuid)
+        self.assertEqual(0, engines._leases)
+
+    def test_session_joins_a_connection(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        one = sa.select(helpers.NOTE.c.word)
+        with self.database.reader.connection.using(cctxt) as connection:
+            self.assertEqual('cell1', connection.scalar(one))
+            with self.database.reader.using(cctxt) as session:
+                self.assertIsInstance(session, orm.Session)
+                self.assertIs(session, cctxt.session)
+                self.assertIs(connection, session.connection())
+                with self.database.reader.connection.using(cctxt) as again:
+                    self.assertIs(connection, again)
+            self.assertEqual(['cell1'], self.words(cctxt))
+        self.assertTrue(connection.closed)
+
+    def test_idle_connection_keeps_no_session(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        with self.database.writer.using(cctxt) as session:
+            self.add(cctxt, 'x')
+        kept = weakref.ref(session)
+        del session
+        gc.collect()
+        self.assertIsNone(kept())
 
 
 class IndependentTests:
@@ -534,10 +625,35 @@ class TestWritersOnSqlite(helpers.DeploymentTestCase):
     def test_writer_holds_its_lock_from_the_start(self):
         self.deploy(1, options={'cell_database.read_timeout': 1})
         with self.database.writer.using(self.targeted('cell1')):
-            self.assertRaises(
-                exception.CellplugError,
+            error = self.assertRaises(
+                sa.exc.OperationalError,
                 lambda: self.add(self.targeted('cell1'), 'x'),
             )
+            self.assertIn('database is locked', str(error))
+
+    def test_wait_for_the_lock_is_repeated(self):
+        self.deploy(1, options={'cell_database.read_timeout': 1})
+        failed = threading.Event()
+
+        def attempt(context):
+            try:
+                self.add(context, 'x')
+            except sa.exc.OperationalError:
+                failed.set()
+                raise
+
+        block = self.database.writer.using(self.targeted('cell1'))
+        with contextlib.ExitStack() as waited:
+            with block:
+                waited.enter_context(
+                    helpers.Background(
+                        self.database.retrying(attempt),
+                        self.targeted('cell1'),
+                    )
+                )
+                self.assertTrue(failed.wait(helpers.PATIENCE))
+        url = self.deployment.cells[0].database_connection
+        self.assertEqual(['cell1', 'x'], helpers.stored(url))
 
 
 class TestStatementsOfSingleReads(helpers.DeploymentTestCase):
@@ -580,7 +696,26 @@ class TestStatementsOfSingleReads(helpers.DeploymentTestCase):
         self.words(cctxt)
         log = self._log_of(url, lambda: self.words(cctxt))
         self.assertIn('SELECT note.word', log[0])
-        self.assertEqual('ROLLBACK', log[1])
+        self.assertEqual(['ROLLBACK'], log[1:])
+
+    def test_what_a_cursor_did_is_rolled_back_at_check_in(self):
+        self.deploy(1)
+        cctxt = self.targeted(self.deployment.cells[0])
+        url = self.deployment.cells[0].database_connection
+        engine = self.database.get_engine(cctxt)
+
+        def fail():
+            raw = engine.raw_connection()
+            with contextlib.closing(raw), raw.cursor() as cursor:
+                raw.rollback()
+                self.assertRaises(
+                    engine.dialect.loaded_dbapi.Error, cursor.execute, 'x y z'
+                )
+
+        fail()
+        log = self._log_of(url, fail)
+        self.assertEqual('ROLLBACK', log[-1])
+        self.assertIn('x y z', log)
 
 
 class RetryTests:
@@ -743,6 +878,67 @@ class RetryTests:
 class TestRetryOnMariaDB(RetryTests, helpers.DeploymentTestCase):
     backend = 'mariadb'
     short_wait = 'SET innodb_lock_wait_timeout = 1'
+
+    def _swallowing(self, decorate):
+        """Crossing transactions that swallow a deadlock, and go on."""
+        cross = self._crossing(
+            lambda f: f, self.database.writer.savepoint.using
+        )
+        swallowed = []
+
+        def change(context, rows, mark):
+            with self.database.writer.using(context):
+                try:
+                    cross(context, rows, mark)
+                except oslo_exception.DBDeadlock as exc:
+                    swallowed.append(exc)
+                self.add(context, f'after {mark}')
+
+        return decorate(change), swallowed
+
+    def test_swallowed_deadlock_commits_no_half_transaction(self):
+        change, swallowed = self._swallowing(lambda f: f)
+        (error,) = self._race(change)
+        self.assertEqual([error], swallowed)
+        found = helpers.stored(self.url)
+        self.assertEqual(
+            1, len([word for word in found if word.startswith('after')])
+        )
+
+    def test_swallowed_deadlock_is_repeated(self):
+        change, swallowed = self._swallowing(self.database.retrying)
+        self.assertEqual([], self._race(change))
+        self.assertEqual(1, len(swallowed))
+        found = helpers.stored(self.url)
+        self.assertEqual(['after x', 'after y'], sorted(found[-2:]))
+        self.assertEqual({'x', 'y'}, set(found[1]) & set('xy'))
+
+    def test_deadlock_swallowed_at_the_end_is_raised_by_the_commit(self):
+        cross = self._crossing(lambda f: f)
+
+        def change(context, rows, mark):
+            with (
+                self.database.writer.using(context),
+                contextlib.suppress(oslo_exception.DBDeadlock),
+            ):
+                cross(context, rows, mark)
+
+        (error,) = self._race(change)
+        self.assertIsInstance(error, oslo_exception.DBDeadlock)
+
+    def test_caller_that_rolled_back_begins_anew(self):
+        cross = self._crossing(lambda f: f)
+
+        def change(context, rows, mark):
+            with self.database.writer.using(context) as session:
+                try:
+                    cross(context, rows, mark)
+                except oslo_exception.DBDeadlock:
+                    session.rollback()
+                    self.add(context, 'anew')
+
+        self.assertEqual([], self._race(change))
+        self.assertIn('anew', helpers.stored(self.url))
 
     def _conflicts(self):
         import pymysql
@@ -910,6 +1106,7 @@ def _for_each_backend(tests, *backends):
 
 _for_each_backend(JoinTests, 'sqlite', 'mariadb', 'postgresql')
 _for_each_backend(OutcomeTests, 'sqlite', 'mariadb', 'postgresql')
+_for_each_backend(BlockTests, 'sqlite', 'mariadb', 'postgresql')
 _for_each_backend(HookTests, 'sqlite', 'mariadb', 'postgresql')
 _for_each_backend(FunctionTests, 'sqlite')
 _for_each_backend(IndependentTests, 'mariadb', 'postgresql')

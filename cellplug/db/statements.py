@@ -1,0 +1,144 @@
+"""What is watched of each statement, and of each error, of an engine.
+
+A frame is found by the ``info`` of the connection it has checked out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
+
+from cellplug import exception
+from cellplug.db import forking
+
+_ROLLED_BACK = (1213, 1020)
+"""At these MySQL and MariaDB have rolled back the whole transaction: a
+deadlock, and a row that changed since the snapshot."""
+
+_IN_ERROR = 3
+"""libpq's PQTRANS_INERROR, for psycopg and psycopg2."""
+
+_PG_LOST = re.compile(
+    r'connection to server .* failed|connection failed:|connection timeout|'
+    r'server closed the connection|the connection is (lost|closed)|'
+    r'connection lost|could not connect to server|terminating connection',
+    re.DOTALL,
+)
+
+
+def watch(engine: sa.Engine) -> None:
+    """Watch the statements of a fresh engine.
+
+    Refused are those of a child of a fork on its parent's connections, and
+    those of a transaction that the server has ended by itself.
+    """
+    sa.event.listen(engine, 'connect', _connected)
+    # Not before_cursor_execute: what that raises oslo.db wraps and logs.
+    sa.event.listen(engine, 'before_execute', _asking)
+    sa.event.listen(engine, 'commit', _asking)
+    sa.event.listen(engine, 'after_cursor_execute', _answered)
+    name = engine.dialect.name
+    if name == 'sqlite':
+        sa.event.listen(
+            engine, 'before_cursor_execute', _begin_immediate, retval=True
+        )
+    if name == 'mysql':
+        sa.event.listen(engine, 'handle_error', _doom)
+        sa.event.listen(engine, 'rollback', _redeem)
+    if name == 'postgresql':
+        sa.event.listen(engine, 'handle_error', _lost_postgresql, retval=True)
+        sa.event.listen(engine, 'commit', _refuse_aborted)
+
+
+def _connected(dbapi_connection: Any, record: Any) -> None:
+    record.info['cellplug_pid'] = os.getpid()
+
+
+def _asking(connection: sa.Connection, *_: Any) -> None:
+    info = connection.info
+    forking.check(info.get('cellplug_pid', 0))
+    frame = info.get('cellplug_frame')
+    if frame is not None and frame.doomed is not None:
+        raise frame.doomed
+
+
+def _answered(connection: sa.Connection, *_: Any) -> None:
+    frame = connection.info.get('cellplug_frame')
+    if frame is not None:
+        frame.answered = True
+
+
+def _doom(context: sa.engine.ExceptionContext) -> None:
+    """Remember that the server has rolled back everything.
+
+    The server goes on in autocommit, as it were: what comes now, after a
+    caller that swallowed the error, would be half a transaction.
+    """
+    arguments = context.original_exception.args
+    if context.connection is None or arguments[:1] == ():
+        return
+    if arguments[0] in _ROLLED_BACK:
+        frame = context.connection.info.get('cellplug_frame')
+        if frame is not None and frame.doomed is None:
+            frame.doomed = (
+                context.chained_exception or context.sqlalchemy_exception
+            )
+
+
+def _redeem(connection: sa.Connection) -> None:
+    """Let a caller begin anew that has rolled back everything itself."""
+    if connection.invalidated:
+        return
+    frame = connection.info.get('cellplug_frame')
+    if frame is not None:
+        frame.doomed = None
+
+
+def _refuse_aborted(connection: sa.Connection) -> None:
+    """Refuse a COMMIT that PostgreSQL would answer with ROLLBACK."""
+    driver: Any = connection.connection.dbapi_connection
+    if hasattr(driver, 'pgconn'):
+        status = driver.pgconn.transaction_status
+    else:
+        status = driver.info.transaction_status
+    if status == _IN_ERROR:
+        raise exception.TransactionAborted(
+            'a statement failed and its error was swallowed, so the database '
+            'would commit nothing; let the error pass, or use '
+            'writer.savepoint around what may fail'
+        )
+
+
+def _begin_immediate(
+    connection: sa.Connection,
+    cursor: Any,
+    statement: str,
+    values: Any,
+    *_: Any,
+) -> tuple[str, Any]:
+    """Start a writer with its lock: a later upgrade could not wait for it.
+
+    The BEGIN is oslo.db's, whose listener cannot be preceded by another.
+    """
+    options = connection.get_execution_options()
+    if statement == 'BEGIN' and options.get('cellplug_writer'):
+        statement = 'BEGIN IMMEDIATE'
+    return statement, values
+
+
+def _lost_postgresql(
+    context: sa.engine.ExceptionContext,
+) -> BaseException | None:
+    """Recognise what oslo.db's filters miss: libpq words it anew."""
+    error = context.sqlalchemy_exception
+    if not isinstance(error, sa.exc.OperationalError):
+        return None
+    if not _PG_LOST.search(str(context.original_exception)):
+        return None
+    context.is_disconnect = True
+    ours: BaseException = oslo_exception.DBConnectionError(error)
+    return ours
