@@ -4,7 +4,7 @@ import testtools
 
 import cellplug
 from cellplug import exception
-from cellplug.db import facade
+from cellplug.db import finding
 
 
 class TestUnbound(testtools.TestCase):
@@ -56,7 +56,7 @@ class TestContextFinder(testtools.TestCase):
     """Which argument is the context."""
 
     def _find(self, function, *args, **kwargs):
-        return facade.context_finder(function)(args, kwargs)
+        return finding.context_finder(function)(args, kwargs)
 
     def test_parameter_named_context_wins(self):
         self.assertEqual(2, self._find(lambda a, context: 0, 1, 2))
@@ -75,7 +75,7 @@ class TestContextFinder(testtools.TestCase):
 
     def test_function_without_a_context_is_refused(self):
         for wrong in (lambda: 0, lambda self: 0):
-            self.assertRaises(TypeError, facade.context_finder, wrong)
+            self.assertRaises(TypeError, finding.context_finder, wrong)
 
     def test_call_without_a_context_names_the_parameter(self):
         error = self.assertRaises(TypeError, self._find, lambda ctx: 0)
