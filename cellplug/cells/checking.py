@@ -135,8 +135,9 @@ def _takes(driver: str, dbapi: Any, arguments: dict[str, Any]) -> bool:
         else dbapi.extensions.make_dsn
     )
     try:
+        int(arguments.get('connect_timeout', 0))
         check(**{key: str(value) for key, value in arguments.items()})
-    except dbapi.Error:
+    except (dbapi.Error, ValueError):
         return False
     return True
 

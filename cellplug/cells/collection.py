@@ -228,9 +228,13 @@ class CellCollection:
         self, known: mappings.CellMapping, values: dict[str, Any]
     ) -> bool:
         url = values.get('database_connection')
-        return url is not None and urls.database_digest(
-            url
-        ) != urls.database_digest(known.database_connection)
+        if url is None:
+            return False
+        try:
+            former = urls.database_digest(known.database_connection)
+        except exception.InvalidURL:
+            return True  # Whoever wrote it did not use cellplug.
+        return urls.database_digest(url) != former
 
     def _update(
         self, cell_uuid: str, values: dict[str, Any]

@@ -82,11 +82,11 @@ def _connect(engine: sa.Engine, label: db_engines.Label) -> None:
         raise label.unavailable(
             errors.reason(exc), before_first_statement=True
         ) from exc
-    except (TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         # What drivers say of an argument's value may quote a secret.
         raise exception.InvalidURL(
             label.argument('database_connection'),
-            'its driver does not accept what its query asks for',
+            'its driver does not accept a value in it',
         ) from None
 
 

@@ -34,7 +34,9 @@ def database_digest(url: str) -> str:
     family = parts.scheme.partition('+')[0]
     family = _FAMILY.get(family, family)
     if family == 'sqlite':
-        path = parse.unquote(parts.path[1:]).removeprefix('file:')
+        path = parts.path[1:]
+        if path.startswith('file:'):
+            path = parse.unquote(path.removeprefix('file:'))
         return _sha256(f'sqlite:{os.path.realpath(path)}')
     arguments = parts.arguments()
     database = parse.unquote(parts.path.strip('/'))

@@ -31,7 +31,7 @@ _DRIVERS = {
 }
 """Those whose waiting cellplug bounds; the recommended one first."""
 
-_IN_MEMORY = (':memory:', 'mode=memory', 'vfs=memdb')
+_NO_FILE = (':memory:', 'mode=memory', 'vfs=memdb', '\0')
 
 
 def check_database(name: str, url: str) -> str:
@@ -87,7 +87,7 @@ def _check_sqlite(name: str, parts: url_parts.Parts, driver: str) -> None:
     if (
         parts.hosts
         or not file.strip('/')
-        or any(one in told for one in _IN_MEMORY)
+        or any(one in told for one in _NO_FILE)
     ):
         raise exception.InvalidURL(
             name,

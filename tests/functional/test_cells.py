@@ -138,6 +138,18 @@ class CellTests:
             )
             self.assertNotIn('secret', str(error))
 
+    def test_bad_url_in_a_row_can_be_put_right(self):
+        self.deploy(1)
+        cell = self.deployment.cells[0]
+        with helpers.past_cellplug(self.deployment.api_url) as connection:
+            connection.execute(
+                sa.text("UPDATE cell_mapping SET database_connection = 'x'")
+            )
+        changed = self.router.cells.update(
+            cell.uuid, database_connection=cell.database_connection
+        )
+        self.assertEqual(cell.database_connection, changed.database_connection)
+
     def test_same_cell_twice_is_refused(self):
         self.deploy(0)
         values = self._values()
@@ -213,6 +225,14 @@ class CellTests:
             ('database_connection', 'mysql+pymysql://u:secret@h/x?port=1'),
             ('database_connection', 'postgresql+psycopg://h/x?secret_=1'),
             ('database_connection', 'postgresql+psycopg2://h/x?port=x'),
+            (
+                'database_connection',
+                'postgresql+psycopg://u:secret@h/x?connect_timeout=abc',
+            ),
+            (
+                'database_connection',
+                'mysql+pymysql://u:secret@127.0.0.1:1/x?charset=nosuch',
+            ),
             ('slave_connection', 'nonsense'),
             ('slave_connection', b'sqlite:///x'),
             ('slave_connection', 'mysql+pymysql://u:secret@h/x?foo=1'),

@@ -58,6 +58,7 @@ class TestDatabaseURLs(testtools.TestCase):
             'sqlite:///file::memory:?uri=true',
             'sqlite:///%3Amemory%3A',
             'sqlite:///file:?uri=true',
+            'sqlite:///x%00y',
             'sqlite+pysqlcipher://:hunter2@/x',
             'mysql+pymysql://u:hunter2\ud800@h/x',
         ):
