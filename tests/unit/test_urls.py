@@ -7,6 +7,9 @@ import testtools
 from hypothesis import strategies as st
 
 from cellplug import exception
+from cellplug.db import engines
+from cellplug.db import registry
+from cellplug.objects import url_parts
 from cellplug.objects import urls
 
 SECRETS = ('hunter2', 'hunter/2', 'hunter@2', 'hun?ter2', 'h#2', 'h:2', '100%')
@@ -232,6 +235,19 @@ class TestMask(testtools.TestCase):
     def test_never_raises(self):
         for url in (None, '', 'x', 'mysql:hunter2', '://hunter2', '\x00'):
             self.assertNotIn('hunter2', urls.mask(url))
+
+
+class TestReprs(testtools.TestCase):
+    def test_no_repr_shows_a_secret_or_its_digest(self):
+        url = 'mysql+pymysql://user:hunter2@h/x?ssl_key_password=hunter2'
+        digest = urls.secret_digest(url)
+        for shown in (
+            engines.Source(engines.Label('x'), url, url),
+            registry.CellEntry('uuid', 1, digest=digest),
+            url_parts.split('x', url),
+        ):
+            self.assertNotIn('hunter2', repr(shown))
+            self.assertNotIn(digest, repr(shown))
 
 
 class TestDigests(testtools.TestCase):
