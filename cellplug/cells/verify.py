@@ -100,6 +100,9 @@ def check_unique(
         for name, key in wanted.items():
             if key is not None and theirs[name] == key:
                 raise exception.CellMappingExists(name, other.name)
+        queue = values.get('transport_url')
+        if queue and urls.same_queue(queue, other.transport_url):
+            raise exception.CellMappingExists('transport_url', other.name)
 
 
 _KEYS: Mapping[str, Any] = {
@@ -112,10 +115,18 @@ _KEYS: Mapping[str, Any] = {
 
 def _keys(values: Mapping[str, Any]) -> dict[str, str | None]:
     return {
-        name: digest(values[name])
+        name: _key(digest, values[name])
         for name, digest in _KEYS.items()
         if values.get(name) is not None
     }
+
+
+def _key(digest: Any, value: Any) -> str | None:
+    try:
+        key: str | None = digest(value)
+    except exception.InvalidURL:
+        return None  # It leads nowhere.
+    return key
 
 
 def engine(
