@@ -11,6 +11,7 @@ import sys
 import threading
 import types
 import uuid
+from unittest import mock
 
 import fixtures
 import sqlalchemy as sa
@@ -525,18 +526,22 @@ class LifeTests:
 
     def test_missing_driver_is_one_clear_line(self):
         self.deploy(1)
-        for scheme in ('mysql+nosuchdriver', 'mysql+oursql'):
-            bad = self.deployment.cells[0].__class__(
-                uuid=str(uuid.uuid4()),
-                name='bad',
-                database_connection=f'{scheme}://u:secret@127.0.0.1/x',
-                transport_url='none:///',
-                generation=1,
-            )
-            cctxt = self.targeted(bad)
+        bad = self.deployment.cells[0].__class__(
+            uuid=str(uuid.uuid4()),
+            name='bad',
+            database_connection='mysql+mysqldb://u:secret@127.0.0.1/x',
+            transport_url='none:///',
+            generation=1,
+        )
+        cctxt = self.targeted(bad)
+        # Whether it is installed here or not: its import fails.
+        with mock.patch.dict(sys.modules, {'MySQLdb': None}):
             error = self.assertRaises(exception.InvalidURL, self.words, cctxt)
-            self.assertIn('bad', str(error))
-            self.assertNotIn('secret', str(error))
+        self.assertEqual(
+            f"database_connection of cell 'bad' ({bad.uuid})", error.name
+        )
+        self.assertIn('MySQLdb', str(error))
+        self.assertNotIn('secret', str(error))
 
 
 _IMPORTS = """
