@@ -17,10 +17,10 @@ from cellplug.cells import host as cells_host
 from cellplug.cells import instances
 from cellplug.cells import janitor as cells_janitor
 from cellplug.cells import schemas
-from cellplug.db import engines as db_engines
 from cellplug.db import opening
 from cellplug.db import registry as db_registry
 from cellplug.db import settings as db_settings
+from cellplug.db import sources
 from cellplug.objects import urls
 from cellplug.rpc import queues
 from cellplug.rpc import settings as rpc_settings
@@ -151,10 +151,10 @@ class Wake:
 
 def _fixed(
     conf: cfg.ConfigOpts, cell_settings: db_settings.EngineSettings
-) -> dict[str | None, tuple[db_engines.Source, db_settings.EngineSettings]]:
+) -> dict[str | None, tuple[sources.Source, db_settings.EngineSettings]]:
     """The databases that are configured, not mapped."""
     fixed: dict[
-        str | None, tuple[db_engines.Source, db_settings.EngineSettings]
+        str | None, tuple[sources.Source, db_settings.EngineSettings]
     ] = {}
     api = conf.api_database
     if api.connection:
@@ -164,20 +164,24 @@ def _fixed(
         )
     if conf.database.connection:
         fixed[None] = (
-            _source('own database, [database]', '[database]', conf.database),
+            # The service's: its tables may be made on it, from nothing.
+            dataclasses.replace(
+                _source(
+                    'own database, [database]', '[database]', conf.database
+                ),
+                may_create=True,
+            ),
             cell_settings,
         )
     return fixed
 
 
-def _source(label: str, group: str, options: Any) -> db_engines.Source:
+def _source(label: str, group: str, options: Any) -> sources.Source:
     urls.check_database(f'{group} connection', options.connection)
     slave = options.slave_connection or None
     if slave:
         urls.check_database(f'{group} slave_connection', slave)
-    return db_engines.Source(
-        db_engines.Label(label), options.connection, slave
-    )
+    return sources.Source(sources.Label(label), options.connection, slave)
 
 
 def _own_url(conf: cfg.ConfigOpts) -> Callable[[], str]:

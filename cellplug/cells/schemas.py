@@ -17,6 +17,7 @@ from cellplug.db import errors
 from cellplug.db import mysql
 from cellplug.db import schema
 from cellplug.db import settings as db_settings
+from cellplug.db import sources
 from cellplug.db.cell import identity
 from cellplug.objects import urls
 
@@ -31,13 +32,18 @@ def sync_api_database(conf: cfg.ConfigOpts, revision: str = 'head') -> None:
     :raises InvalidURL: if it cannot be used.
     :raises DatabaseUnavailable: if the database cannot be reached.
     """
-    with api_engine(conf) as engine:
+    with api_engine(conf, may_create=True) as engine:
         schema.API.sync(engine, revision)
 
 
 @contextlib.contextmanager
-def api_engine(conf: cfg.ConfigOpts) -> Iterator[sa.Engine]:
-    """An engine on the API database, for work on its schema."""
+def api_engine(
+    conf: cfg.ConfigOpts, *, may_create: bool = False
+) -> Iterator[sa.Engine]:
+    """An engine on the API database, for work on its schema.
+
+    :param may_create: a missing file of sqlite's is made.
+    """
     url = conf.api_database.connection
     if not url:
         raise exception.NotSupported(
@@ -46,21 +52,26 @@ def api_engine(conf: cfg.ConfigOpts) -> Iterator[sa.Engine]:
         )
     urls.check_database('[api_database] connection', url)
     settings = db_settings.EngineSettings.from_group(conf.api_database)
-    label = db_engines.Label('API database')
-    with bare_engine(url, label, settings) as engine:
+    label = sources.Label('API database')
+    with bare_engine(url, label, settings, may_create=may_create) as engine:
         yield engine
 
 
 @contextlib.contextmanager
 def bare_engine(
-    url: str, label: db_engines.Label, settings: db_settings.EngineSettings
+    url: str,
+    label: sources.Label,
+    settings: db_settings.EngineSettings,
+    *,
+    may_create: bool = False,
 ) -> Iterator[sa.Engine]:
     """An engine that asks the database for no identity, closed afterwards.
 
+    :param may_create: a missing file of sqlite's is made.
     :raises DatabaseUnavailable: for what the block meets when the database
         cannot be reached.
     """
-    source = db_engines.Source(label, url)
+    source = sources.Source(label, url, may_create=may_create)
     engines = db_engines.Engines(source, settings, mysql.SharedTLS())
     try:
         engine = engines.manager().engine
@@ -75,7 +86,7 @@ def bare_engine(
         engines.retire()
 
 
-def _connect(engine: sa.Engine, label: db_engines.Label) -> None:
+def _connect(engine: sa.Engine, label: sources.Label) -> None:
     try:
         engine.connect().close()
     except errors.CONNECT_ERRORS as exc:
@@ -110,8 +121,10 @@ class Claims:
         :raises CellIdentityMismatch: if the database is another cell's.
         :raises CellUnavailable: if it cannot be reached.
         """
-        label = db_engines.Label(name, cell_uuid)
-        with bare_engine(url, label, self._settings) as engine:
+        label = sources.Label(name, cell_uuid)
+        with bare_engine(
+            url, label, self._settings, may_create=True
+        ) as engine:
             schema.CELL.sync(engine)
             with _writing(engine) as connection:
                 identity.begin_claim(connection, cell_uuid, self._is_known)
@@ -128,8 +141,10 @@ class Claims:
 
         :raises CellUnavailable: if the database cannot be reached.
         """
-        label = db_engines.Label(name, cell_uuid)
-        with bare_engine(url, label, self._settings) as engine:
+        label = sources.Label(name, cell_uuid)
+        with bare_engine(
+            url, label, self._settings, may_create=True
+        ) as engine:
             try:
                 with _writing(engine) as connection:
                     found = identity.read(connection)
@@ -154,8 +169,10 @@ class Claims:
 
         :raises CellIdentityMismatch: if it is another cell's.
         """
-        label = db_engines.Label(name, cell_uuid)
-        with bare_engine(url, label, self._settings) as engine:
+        label = sources.Label(name, cell_uuid)
+        with bare_engine(
+            url, label, self._settings, may_create=True
+        ) as engine:
             schema.CELL.sync(engine)
             with _writing(engine) as connection:
                 identity.force_claim(connection, cell_uuid)

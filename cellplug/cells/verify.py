@@ -8,6 +8,8 @@ by the timeouts of ``[cell_database]`` and ``[rpc]``.
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
 import time
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -19,10 +21,10 @@ from oslo_config import cfg
 
 from cellplug import exception
 from cellplug.cells import schemas
-from cellplug.db import engines as db_engines
 from cellplug.db import errors
 from cellplug.db import schema
 from cellplug.db import settings as db_settings
+from cellplug.db import sources
 from cellplug.db.cell import identity
 from cellplug.objects import mappings
 from cellplug.objects import urls
@@ -157,8 +159,17 @@ def refuse_stranger(opened: sa.Engine, cell: mappings.CellMapping) -> None:
         raise exception.CellIdentityMismatch(cell.uuid, found.uuid)
 
 
-def _label(cell: mappings.CellMapping) -> db_engines.Label:
-    return db_engines.Label(cell.name, cell.uuid)
+def _label(cell: mappings.CellMapping) -> sources.Label:
+    return sources.Label(cell.name, cell.uuid)
+
+
+def _can_be_made(url: str) -> bool:
+    """Whether a database is a file that is not there, in a folder that is."""
+    parts = sa.make_url(url)
+    if parts.get_backend_name() != 'sqlite' or not parts.database:
+        return False
+    path = pathlib.Path(parts.database)
+    return not path.exists() and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 class _Database:
@@ -185,7 +196,10 @@ class _Database:
     def examine(self) -> list[Finding]:
         """Connect and ask; what fails ends the look at this database."""
         try:
-            self._look()
+            if self._fresh and _can_be_made(self._url):
+                self._add('a new file')
+            else:
+                self._look()
         except exception.CellplugError as exc:
             self._add('', exc)
         except errors.CONNECT_ERRORS as exc:

@@ -67,7 +67,6 @@ class _CellDatabases(base.Lister):
 
     def _own_row(self, parsed_args: argparse.Namespace) -> base.Row:
         from cellplug.cells import schemas
-        from cellplug.db import engines
         from cellplug.db import settings
         from cellplug.objects import urls
 
@@ -80,8 +79,9 @@ class _CellDatabases(base.Lister):
         urls.check_database('[database] connection', url)
         with schemas.bare_engine(
             url,
-            engines.Label('own database, [database]'),
+            sources.Label('own database, [database]'),
             settings.EngineSettings.from_group(self.conf.cell_database),
+            may_create=True,
         ) as engine:
             self.work_on_own(engine, parsed_args)
             return _row(engine, '[database]', None)

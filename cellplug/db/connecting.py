@@ -15,9 +15,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cellplug.db import forking
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
+from cellplug.db import sqlite
 from cellplug.db import statements
 
 ConnectionHook = Callable[[Any, Any], None]
@@ -34,12 +34,14 @@ def prepare(
     autocommit: bool,
     shared_tls: mysql.SharedTLS,
     make_room: Callable[[], None],
+    may_create: bool,
     hooks: tuple[ConnectionHook, ...] = (),
 ) -> None:
     """Make a fresh engine behave as the settings say.
 
     :param autocommit: its connections run in autocommit, for single reads.
     :param make_room: called before each new connection is opened.
+    :param may_create: a missing file of sqlite's is made.
     :param hooks: run on each new connection, after the above; what one
         raises refuses the connection.
     """
@@ -48,6 +50,8 @@ def prepare(
     # First: a listener that connects by itself ends the event.
     sa.event.listen(engine, 'do_connect', lambda *_: make_room())
     _bound_connect(engine, settings, shared_tls)
+    if engine.dialect.name == 'sqlite' and not may_create:
+        sa.event.listen(engine, 'do_connect', _existing_file)
     _set_isolation(engine, settings, autocommit)
     for hook in hooks:
         _refuse_or_pass(engine, hook)
@@ -78,6 +82,12 @@ def _bound_connect(
     sa.event.listen(engine, 'do_connect', do_connect)
     if driver in ('psycopg', 'psycopg2'):
         _bound_postgresql(engine, settings)
+
+
+def _existing_file(
+    dialect: Any, record: Any, cargs: Any, cparams: dict[str, Any]
+) -> None:
+    cparams['factory'] = sqlite.ExistingConnection
 
 
 def _bound_postgresql(
@@ -136,7 +146,7 @@ def _libpq_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
 def _sqlite_bounds(settings: db_settings.EngineSettings) -> dict[str, Any]:
     return {
         'timeout': settings.read_timeout,
-        'factory': forking.SqliteConnection,
+        'factory': sqlite.Connection,
     }
 
 

@@ -10,7 +10,6 @@ while it is held that could wait for a server.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from typing import Any
@@ -22,52 +21,8 @@ from cellplug import exception
 from cellplug.db import connecting
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
+from cellplug.db import sources
 from cellplug.db import spelling
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Label:
-    """What a database is called in messages.
-
-    :ivar cell_uuid: the cell's, or None for the API database and the
-        process's own.
-    """
-
-    name: str
-    cell_uuid: str | None = None
-
-    def argument(self, name: str) -> str:
-        """What a URL of this database is called in messages."""
-        if self.cell_uuid is None:
-            return f'{name} of the {self.name}'
-        return f'{name} of cell {self.name!r} ({self.cell_uuid})'
-
-    def unavailable(
-        self, reason: str, *, before_first_statement: bool = False
-    ) -> exception.DatabaseUnavailable:
-        """The exception that says this database does not answer."""
-        if self.cell_uuid is None:
-            return exception.DatabaseUnavailable(
-                f'the {self.name}',
-                reason,
-                before_first_statement=before_first_statement,
-            )
-        return exception.CellUnavailable(
-            self.cell_uuid,
-            self.name,
-            reason,
-            before_first_statement=before_first_statement,
-        )
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Source:
-    """Where a database is, and how to tell that it is the right one."""
-
-    label: Label
-    connection: str = dataclasses.field(repr=False)
-    slave_connection: str | None = dataclasses.field(default=None, repr=False)
-    hooks: tuple[connecting.ConnectionHook, ...] = ()
 
 
 class Manager:
@@ -107,7 +62,7 @@ class Engines:
 
     def __init__(
         self,
-        source: Source,
+        source: sources.Source,
         settings: db_settings.EngineSettings,
         shared_tls: mysql.SharedTLS,
     ) -> None:
@@ -268,6 +223,7 @@ class Engines:
                 autocommit=single,
                 shared_tls=self._shared_tls,
                 make_room=lambda: self._make_room((replica, single)),
+                may_create=self.source.may_create,
                 hooks=self.source.hooks,
             )
 

@@ -9,7 +9,7 @@ from oslo_db import exception as oslo_exception
 from sqlalchemy import exc as sa_exc
 
 from cellplug import exception
-from cellplug.db import engines as db_engines
+from cellplug.db import sources
 from cellplug.db import tables
 from cellplug.db.api import models
 
@@ -29,7 +29,7 @@ CONNECT_ERRORS = (
 
 
 def unavailable(
-    error: BaseException, label: db_engines.Label, *, unanswered: bool
+    error: BaseException, label: sources.Label, *, unanswered: bool
 ) -> exception.DatabaseUnavailable | None:
     """The DatabaseUnavailable that ``error`` means, None if it means none.
 

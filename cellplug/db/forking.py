@@ -8,8 +8,6 @@ parent's transaction.
 from __future__ import annotations
 
 import os
-import sqlite3
-from typing import Any
 
 from cellplug import exception
 
@@ -26,29 +24,3 @@ def check(pid: int) -> None:
             'this connection was opened before the process forked; it '
             'belongs to the parent process'
         )
-
-
-class SqliteConnection(sqlite3.Connection):
-    """A connection that a child of a fork leaves alone.
-
-    There, a ROLLBACK would play the parent's journal back into the file.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pid = os.getpid()
-        super().__init__(*args, **kwargs)
-
-    def commit(self) -> None:
-        """Commit; raise TransactionForked in a child of a fork."""
-        check(self._pid)
-        super().commit()
-
-    def rollback(self) -> None:
-        """Roll back; in a child of a fork, leave that to the parent."""
-        if not is_foreign(self._pid):
-            super().rollback()
-
-    def close(self) -> None:
-        """Close; in a child of a fork, leave that to the parent."""
-        if not is_foreign(self._pid):
-            super().close()

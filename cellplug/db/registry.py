@@ -24,6 +24,7 @@ from cellplug.db import engines as db_engines
 from cellplug.db import identity_hook
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
+from cellplug.db import sources
 from cellplug.objects import mappings
 from cellplug.objects import urls
 
@@ -81,7 +82,7 @@ class EngineRegistry:
     def __init__(
         self,
         fixed: dict[
-            str | None, tuple[db_engines.Source, db_settings.EngineSettings]
+            str | None, tuple[sources.Source, db_settings.EngineSettings]
         ],
         cell_settings: db_settings.EngineSettings,
         queues: Queues,
@@ -175,8 +176,8 @@ class EngineRegistry:
     def _cell_engines(
         self, state: _State, mapping: mappings.CellMapping
     ) -> db_engines.Engines:
-        source = db_engines.Source(
-            label=db_engines.Label(mapping.name, mapping.uuid),
+        source = sources.Source(
+            label=sources.Label(mapping.name, mapping.uuid),
             connection=mapping.database_connection,
             slave_connection=mapping.slave_connection,
             hooks=(identity_hook.checker(mapping.uuid, mapping.name),),

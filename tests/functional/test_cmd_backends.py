@@ -203,9 +203,9 @@ class CanaryTest(OnServers, test_cmd_base.CommandTestCase):
                 name='cell1', slave_connection=replica, uuid=UUID
             ), '--no-verify',
         )  # fmt: skip
-        # Raw characters, and a password in the query.
+        # A slash in the password, and a password in the query.
         for name, url in (
-            ('slash', 'rabbit://u:CANARY/CANARY@127.0.0.1:1/v'),
+            ('slash', 'rabbit://u:CANARY%2FCANARY@127.0.0.1:1/v'),
             ('query', 'rabbit://127.0.0.1:1/w?password=CANARY'),
         ):
             argv = self.arguments(name=name, transport_url=url)

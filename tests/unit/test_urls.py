@@ -7,8 +7,8 @@ import testtools
 from hypothesis import strategies as st
 
 from cellplug import exception
-from cellplug.db import engines
 from cellplug.db import registry
+from cellplug.db import sources
 from cellplug.objects import url_parts
 from cellplug.objects import urls
 
@@ -242,7 +242,7 @@ class TestReprs(testtools.TestCase):
         url = 'mysql+pymysql://user:hunter2@h/x?ssl_key_password=hunter2'
         digest = urls.secret_digest(url)
         for shown in (
-            engines.Source(engines.Label('x'), url, url),
+            sources.Source(sources.Label('x'), url, url),
             registry.CellEntry('uuid', 1, digest=digest),
             url_parts.split('x', url),
         ):

@@ -1,0 +1,49 @@
+"""SQLite connections that leave alone what is not theirs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+from cellplug.db import forking
+
+
+class Connection(sqlite3.Connection):
+    """A connection that a child of a fork leaves alone.
+
+    There, a ROLLBACK would play the parent's journal back into the file.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pid = os.getpid()
+        super().__init__(*args, **kwargs)
+
+    def commit(self) -> None:
+        """Commit; raise TransactionForked in a child of a fork."""
+        forking.check(self._pid)
+        super().commit()
+
+    def rollback(self) -> None:
+        """Roll back; in a child of a fork, leave that to the parent."""
+        if not forking.is_foreign(self._pid):
+            super().rollback()
+
+    def close(self) -> None:
+        """Close; in a child of a fork, leave that to the parent."""
+        if not forking.is_foreign(self._pid):
+            super().close()
+
+
+class ExistingConnection(Connection):
+    """A connection to a file that is there.
+
+    SQLite would make an empty one, where a path was mistyped or a disk is
+    not mounted, and everything would seem to be gone.
+    """
+
+    def __init__(self, database: str, *args: Any, **kwargs: Any) -> None:
+        is_path = not kwargs.get('uri')
+        if is_path and not os.path.exists(database):
+            raise sqlite3.OperationalError(f'there is no file {database}')
+        super().__init__(database, *args, **kwargs)
