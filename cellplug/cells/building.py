@@ -164,13 +164,7 @@ def _fixed(
         )
     if conf.database.connection:
         fixed[None] = (
-            # The service's: its tables may be made on it, from nothing.
-            dataclasses.replace(
-                _source(
-                    'own database, [database]', '[database]', conf.database
-                ),
-                may_create=True,
-            ),
+            _source('own database, [database]', '[database]', conf.database),
             cell_settings,
         )
     return fixed
@@ -181,7 +175,10 @@ def _source(label: str, group: str, options: Any) -> sources.Source:
     slave = options.slave_connection or None
     if slave:
         urls.check_database(f'{group} slave_connection', slave)
-    return sources.Source(sources.Label(label), options.connection, slave)
+    # What is configured may still be empty, and is made up to date from there.
+    return sources.Source(
+        sources.Label(label), options.connection, slave, may_create=True
+    )
 
 
 def _own_url(conf: cfg.ConfigOpts) -> Callable[[], str]:

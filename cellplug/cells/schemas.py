@@ -32,18 +32,13 @@ def sync_api_database(conf: cfg.ConfigOpts, revision: str = 'head') -> None:
     :raises InvalidURL: if it cannot be used.
     :raises DatabaseUnavailable: if the database cannot be reached.
     """
-    with api_engine(conf, may_create=True) as engine:
+    with api_engine(conf) as engine:
         schema.API.sync(engine, revision)
 
 
 @contextlib.contextmanager
-def api_engine(
-    conf: cfg.ConfigOpts, *, may_create: bool = False
-) -> Iterator[sa.Engine]:
-    """An engine on the API database, for work on its schema.
-
-    :param may_create: a missing file of sqlite's is made.
-    """
+def api_engine(conf: cfg.ConfigOpts) -> Iterator[sa.Engine]:
+    """An engine on the API database, for work on its schema."""
     url = conf.api_database.connection
     if not url:
         raise exception.NotSupported(
@@ -53,7 +48,7 @@ def api_engine(
     urls.check_database('[api_database] connection', url)
     settings = db_settings.EngineSettings.from_group(conf.api_database)
     label = sources.Label('API database')
-    with bare_engine(url, label, settings, may_create=may_create) as engine:
+    with bare_engine(url, label, settings, may_create=True) as engine:
         yield engine
 
 

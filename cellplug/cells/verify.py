@@ -8,8 +8,6 @@ by the timeouts of ``[cell_database]`` and ``[rpc]``.
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 import time
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -25,6 +23,7 @@ from cellplug.db import errors
 from cellplug.db import schema
 from cellplug.db import settings as db_settings
 from cellplug.db import sources
+from cellplug.db import sqlite
 from cellplug.db.cell import identity
 from cellplug.objects import mappings
 from cellplug.objects import urls
@@ -62,7 +61,7 @@ def examine(
 ) -> list[Finding]:
     """Look at a cell's database, its replica and its message queue.
 
-    :param parts: which of :data:`PARTS` to look at.
+    :param parts: of :data:`PARTS`.
     :param fresh: the cell is about to be created or changed: a database that
         nobody claimed, or without cellplug's tables, is as good as any.
     :returns: what was found, also of what does not answer.
@@ -132,16 +131,22 @@ def _key(digest: Any, value: Any) -> str | None:
 
 
 def engine(
-    conf: cfg.ConfigOpts, cell: mappings.CellMapping
+    conf: cfg.ConfigOpts,
+    cell: mappings.CellMapping,
+    *,
+    may_create: bool = False,
 ) -> AbstractContextManager[sa.Engine]:
     """An engine on a cell's database, whoever the database belongs to.
 
+    :param may_create: a missing file of sqlite's is made.
     :raises CellUnavailable: if it cannot be reached.
     :raises InvalidURL: if the cell's URL cannot be used.
     """
     url = urls.check_database('database_connection', cell.database_connection)
     settings = db_settings.EngineSettings.from_group(conf.cell_database)
-    return schemas.bare_engine(url, _label(cell), settings)
+    return schemas.bare_engine(
+        url, _label(cell), settings, may_create=may_create
+    )
 
 
 def refuse_stranger(opened: sa.Engine, cell: mappings.CellMapping) -> None:
@@ -161,15 +166,6 @@ def refuse_stranger(opened: sa.Engine, cell: mappings.CellMapping) -> None:
 
 def _label(cell: mappings.CellMapping) -> sources.Label:
     return sources.Label(cell.name, cell.uuid)
-
-
-def _can_be_made(url: str) -> bool:
-    """Whether a database is a file that is not there, in a folder that is."""
-    parts = sa.make_url(url)
-    if parts.get_backend_name() != 'sqlite' or not parts.database:
-        return False
-    path = pathlib.Path(parts.database)
-    return not path.exists() and os.access(path.parent, os.W_OK | os.X_OK)
 
 
 class _Database:
@@ -196,7 +192,7 @@ class _Database:
     def examine(self) -> list[Finding]:
         """Connect and ask; what fails ends the look at this database."""
         try:
-            if self._fresh and _can_be_made(self._url):
+            if self._fresh and sqlite.can_be_made(self._url):
                 self._add('a new file')
             else:
                 self._look()

@@ -27,8 +27,12 @@ columns: name, uuid (of the cell), revision (null: no schema), latest, current
 
 
 class _CellDatabases(base.Lister):
-    """Works on one database, or on all; one that fails stops no other."""
+    """Works on one database, or on all; one that fails stops no other.
 
+    :cvar may_create: a missing file of sqlite's is made.
+    """
+
+    may_create = False
     notes = _NOTES
     exit_codes = {  # noqa: RUF012 (typed as read-only in the base)
         outcome.FAILED: 'refused or failed; with --all-cells, at least one '
@@ -68,6 +72,7 @@ class _CellDatabases(base.Lister):
     def _own_row(self, parsed_args: argparse.Namespace) -> base.Row:
         from cellplug.cells import schemas
         from cellplug.db import settings
+        from cellplug.db import sources
         from cellplug.objects import urls
 
         url = self.conf.database.connection
@@ -94,7 +99,9 @@ class _CellDatabases(base.Lister):
     ) -> base.Row:
         from cellplug.cells import verify
 
-        with verify.engine(self.conf, cell) as engine:
+        with verify.engine(
+            self.conf, cell, may_create=self.may_create
+        ) as engine:
             self.work_on(router, cell, engine, parsed_args)
             return _row(engine, cell.name, cell.uuid)
 
@@ -152,6 +159,8 @@ class Sync(_CellDatabases):
     several processes at once. A database that another cell has claimed is
     refused.
     """
+
+    may_create = True
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Also whether to claim."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sqlite3
 from typing import Any
+
+import sqlalchemy as sa
 
 from cellplug.db import forking
 
@@ -47,3 +50,12 @@ class ExistingConnection(Connection):
         if is_path and not os.path.exists(database):
             raise sqlite3.OperationalError(f'there is no file {database}')
         super().__init__(database, *args, **kwargs)
+
+
+def can_be_made(url: str) -> bool:
+    """Whether a database is a file that is not there, in a folder that is."""
+    parts = sa.make_url(url)
+    if parts.get_backend_name() != 'sqlite' or not parts.database:
+        return False
+    path = pathlib.Path(parts.database)
+    return not path.exists() and os.access(path.parent, os.W_OK | os.X_OK)

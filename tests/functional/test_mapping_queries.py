@@ -362,7 +362,7 @@ class CellContract(QueryTestCase):
                 ],
             )
 
-            deleted = race.outcomes[0] is None
+            deleted = not isinstance(race.outcomes[0], Exception)
             mapped = self.do(instances.count, cell.uuid)
             if deleted:
                 self.assertEqual(0, mapped)

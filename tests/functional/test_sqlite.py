@@ -53,17 +53,6 @@ class TestMissingFiles(helpers.DeploymentTestCase):
         )
         self.assertTrue(os.path.exists(path))
 
-    def test_a_mistyped_api_database_makes_no_file(self):
-        path = f'{self.path}.typo'
-        conf = self.useFixture(
-            deployment.ConfFixture(
-                {'api_database.connection': f'sqlite:///{path}'}
-            )
-        ).conf
-        with cellplug.CellRouter.from_conf(conf) as router:
-            self.assertRaises(exception.DatabaseUnavailable, router.cells.list)
-        self.assertFalse(os.path.exists(path))
-
     def test_the_own_database_may_be_made_by_the_service(self):
         path = f'{self.path}.own'
         conf = self.useFixture(

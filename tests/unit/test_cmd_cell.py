@@ -439,7 +439,7 @@ class VerifyTest(CellTestCase):
 
     def test_a_database_that_lost_its_tables(self) -> None:
         self.run_command.add_cell('cell1')
-        pathlib.Path(self.file()).unlink()
+        pathlib.Path(self.file()).write_bytes(b'')
         found = self.verify(1)
         self.assertTrue(found['database', 'connection']['ok'])
         self.assertIn(
