@@ -28,12 +28,14 @@ _UNTARGETED: dict[str, Any] = {
 _NEVER_SERIALISED = ('db_connection', 'mq_connection', 'cell_uuid')
 
 
-class _OpenTransactions(threading.local):
-    """What this thread has open on behalf of one request.
+class OpenTransactions:
+    """What one thread has open on behalf of one request.
 
     :ivar stack: all open transactions, the innermost last.
     :ivar by_database: the same, per database key.
     """
+
+    __slots__ = ('by_database', 'stack')
 
     def __init__(self) -> None:
         self.stack: list[Any] = []
@@ -46,25 +48,67 @@ class RequestState:
     It belongs to one request, lives as long as the last copy of its context,
     and starts empty in a context that came over RPC.
 
-    :ivar open: per thread, see :class:`_OpenTransactions`.
+    What is open is kept by thread, and only while it is open. Not in a
+    ``threading.local``: one that goes visits every thread of the process,
+    which a server with hundreds of them pays in each request.
+
     :ivar acted: grows with every transaction that had an answer and every
         message that was sent.
     :ivar wrote: the database keys that this request wrote to; their readers
         no longer go to a replica.
     """
 
-    __slots__ = ('acted', 'open', 'wrote')
+    __slots__ = ('_by_thread', 'acted', 'wrote')
 
     def __init__(self) -> None:
         self.acted = 0
-        self.open = _OpenTransactions()
+        # By the thread itself: an identifier may be given to the next one.
+        self._by_thread: dict[threading.Thread, OpenTransactions] = {}
         self.wrote: set[str | None] = set()
+
+    @property
+    def open(self) -> OpenTransactions:
+        """What this thread has open, to look at."""
+        found = self._by_thread.get(threading.current_thread())
+        return OpenTransactions() if found is None else found
+
+    def enter(self, frame: Any, key: str | None, *, outermost: bool) -> None:
+        """This thread opened a transaction, or joined one that it has open.
+
+        :param key: the database's.
+        """
+        open_ = self._by_thread.setdefault(
+            threading.current_thread(), OpenTransactions()
+        )
+        open_.stack.append(frame)
+        if outermost:
+            open_.by_database.setdefault(key, []).append(frame)
+
+    def leave(self, frame: Any, key: str | None, *, outermost: bool) -> None:
+        """Undo the latest :meth:`enter` of this frame."""
+        thread = threading.current_thread()
+        open_ = self._by_thread.get(thread)
+        if open_ is None:
+            return
+        _remove_last(open_.stack, frame)
+        if outermost:
+            _remove_last(open_.by_database.get(key, []), frame)
+        if not open_.stack:
+            del self._by_thread[thread]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce__(self) -> tuple[type[Self], tuple[()]]:
         return type(self), ()
+
+
+def _remove_last(stack: list[Any], frame: Any) -> None:
+    """Take the frame from the end, where proper nesting has put it."""
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] is frame:
+            del stack[index]
+            return
 
 
 class _Provider(oslo_context.RequestContext):

@@ -85,13 +85,12 @@ class Opening:
             ) from None
         key = db_registry.API_DATABASE if mode.api else context.db_connection
         self._nested, self._acted = None, state.acted
-        open_ = state.open
-        opened = open_.by_database.get(key)
+        opened = state.open.by_database.get(key)
         self.outermost = not opened or mode.independent
         if opened and not self.outermost:
             top = opened[-1]
             if not (top.replica and (mode.primary or key in state.wrote)):
-                joined = self._join(top, open_)
+                joined = self._join(top, state)
                 self._entered = True
                 return joined
         self.outermost = True
@@ -99,13 +98,14 @@ class Opening:
         self._open(frame, state)
         if mode.writer:
             state.wrote.add(key)
-        open_.by_database.setdefault(key, []).append(frame)
-        open_.stack.append(frame)
+        state.enter(frame, key, outermost=True)
         self.frame = frame
         self._entered = True
         return frame.session
 
-    def _join(self, frame: frames.Frame, open_: Any) -> Any:
+    def _join(
+        self, frame: frames.Frame, state: cellplug_context.RequestState
+    ) -> Any:
         frame.check_process()
         if self._mode.writer and not frame.mode.writer:
             raise exception.ReadOnlyTransaction(
@@ -116,7 +116,7 @@ class Opening:
             self._nested = frame.session.begin_nested()
             self._nested.__enter__()
         self.frame = frame
-        open_.stack.append(frame)
+        state.enter(frame, frame.key, outermost=False)
         if self._mode.connection:
             return frame.core_connection()
         return frame.orm_session()
@@ -168,12 +168,10 @@ class Opening:
         frame = self.frame
         assert frame is not None  # noqa: S101 -- entered, or not left
         self._entered = False
-        open_ = self._context._request_state.open
-        _remove_last(open_.stack, frame)
+        state = self._context._request_state
+        state.leave(frame, frame.key, outermost=self.outermost)
         if frame.answered:
-            self._context._request_state.acted += 1
-        if self.outermost:
-            _remove_last(open_.by_database[frame.key], frame)
+            state.acted += 1
         if frame.pid != os.getpid():
             self._leave_to_parent(frame, error)
             return
@@ -214,11 +212,3 @@ class Opening:
         self._binding.registry.abandon((frame, self._nested))
         if error is None:
             frame.check_process()
-
-
-def _remove_last(stack: list[frames.Frame], frame: frames.Frame) -> None:
-    """Take the frame from the end, where proper nesting has put it."""
-    for index in range(len(stack) - 1, -1, -1):
-        if stack[index] is frame:
-            del stack[index]
-            return

@@ -206,11 +206,26 @@ class TestRequestState(testtools.TestCase):
 
     def test_open_transactions_are_each_threads_own(self):
         context = targeted()
-        context._request_state.open.stack.append('mine')
+        state = context._request_state
+        state.enter('mine', None, outermost=True)
         seen = []
-        thread = threading.Thread(
-            target=lambda: seen.extend(context._request_state.open.stack)
-        )
+        thread = threading.Thread(target=lambda: seen.extend(state.open.stack))
         thread.start()
         thread.join()
         self.assertEqual([], seen)
+        self.assertEqual(['mine'], state.open.stack)
+
+    def test_nothing_is_kept_of_threads_that_have_nothing_open(self):
+        state = targeted()._request_state
+
+        def work():
+            state.enter('outer', None, outermost=True)
+            state.enter('outer', None, outermost=False)
+            state.leave('outer', None, outermost=False)
+            state.leave('outer', None, outermost=True)
+
+        for _ in range(3):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        self.assertEqual({}, state._by_thread)
