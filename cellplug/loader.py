@@ -128,14 +128,21 @@ def _checked(interface: str, name: str, found: Any) -> Any:
         raise exception.WrongDriverType(
             interface, name, f'{found.__name__} lacks {", ".join(missing)}'
         )
-    if driver.api_version != base.API_VERSION:
-        raise exception.DriverLoadError(
-            interface,
-            name,
-            f'was written for version {driver.api_version} of the driver '
-            f'contracts; this cellplug has {base.API_VERSION}',
-        )
+    _check_version(interface, name, driver.api_version)
     return found
+
+
+def _check_version(interface: str, name: str, version: Any) -> None:
+    oldest, newest = base.OLDEST_API_VERSION, base.API_VERSION
+    if isinstance(version, int) and oldest <= version <= newest:
+        return
+    known = str(newest) if oldest == newest else f'{oldest} to {newest}'
+    raise exception.DriverLoadError(
+        interface,
+        name,
+        f'was written for version {version} of the driver contracts; this '
+        f'cellplug has {known}',
+    )
 
 
 def load_options(interface: str, name: str) -> list[cfg.Opt]:
@@ -218,6 +225,22 @@ class Loader:
                 name,
                 f'it cannot be built: {type(exc).__name__}: {exc}',
             ) from exc
+
+    def reload(self) -> None:
+        """Have each driver take up what changed in the configuration files.
+
+        One that refuses goes on as it was, and stops none of the others.
+
+        :raises ConfigurationError: what the first one raised that refused.
+        """
+        refused: list[exception.CellplugError] = []
+        for driver in list(self._drivers.values()):
+            try:
+                driver.reload()
+            except exception.CellplugError as exc:
+                refused.append(exc)
+        if refused:
+            raise refused[0]
 
     def close(self) -> None:
         """Close all drivers, the last one first; one that fails stops none.

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from oslo_config import cfg
+
 from cellplug import context as cellplug_context
 from cellplug import db
+from cellplug import exception
 from cellplug.rpc import settings as rpc_settings
 
 _REMEMBERED = 1000
@@ -42,6 +45,24 @@ class Host:
             [cellplug_context.RequestContext, str],
             AbstractContextManager[cellplug_context.RequestContext],
         ] = _nothing
+
+    def read_config(self) -> cfg.ConfigOpts:
+        """The configuration files as they are now, parsed afresh."""
+        conf = self._conf
+        fresh = cfg.ConfigOpts()
+        try:
+            fresh(
+                [],
+                project=conf.project,
+                prog=conf.prog,
+                default_config_files=conf.config_file or [],
+                default_config_dirs=conf.config_dir or [],
+            )
+        except cfg.Error as exc:
+            raise exception.ConfigurationError(
+                f'the configuration files cannot be read: {exc}'
+            ) from exc
+        return fresh
 
     def open_transport(self, url: str) -> Any:
         """A new transport; it connects when it is first used."""

@@ -248,6 +248,17 @@ class CellRouter:
 
     # -- life --------------------------------------------------------------
 
+    def reload(self) -> None:
+        """Have the drivers take up what changed in the configuration files.
+
+        What a service calls at SIGHUP, in a thread and not in the signal's
+        handler. Each driver follows wholly or not at all.
+
+        :raises ConfigurationError: if a file or what it says cannot be used;
+            the driver that refused it goes on as it was.
+        """
+        self._parts.loader.reload()
+
     def close(self) -> None:
         """End everything the router owns, in bounded time. Idempotent.
 

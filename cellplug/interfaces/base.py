@@ -19,9 +19,12 @@ API_VERSION = 1
 """The version of these contracts; a driver names the one it was written for.
 
 It grows when a contract changes in a way that a driver notices. New methods
-come with an implementation that raises NotSupported, and new arguments are
-keyword-only with a default, without a new version.
+come with an implementation of their own, and new arguments are keyword-only
+with a default, without a new version.
 """
+
+OLDEST_API_VERSION = 1
+"""The oldest version whose drivers this cellplug still runs."""
 
 
 class Driver(abc.ABC):
@@ -76,6 +79,17 @@ class Driver(abc.ABC):
     def close(self) -> None:
         """Let go of everything the driver owns. Idempotent."""
 
+    def reload(self) -> None:  # noqa: B027 (most have nothing to do)
+        """Take up what changed in the configuration files: all or nothing.
+
+        Called when the operator asks for it (SIGHUP), from one thread at a
+        time, while other threads use the driver. By default nothing happens:
+        a driver that can follow reads the files by ``host.read_config()``.
+
+        :raises ConfigurationError: if what they say cannot be; then the
+            driver goes on with what it had.
+        """
+
 
 class DriverHost(Protocol):
     """What the framework lends a driver."""
@@ -91,6 +105,17 @@ class DriverHost(Protocol):
     @property
     def clock(self) -> Callable[[], float]:
         """Seconds since the epoch, as a function; tests replace it."""
+        ...
+
+    def read_config(self) -> cfg.ConfigOpts:
+        """The configuration files as they are now, parsed afresh.
+
+        A ConfigOpts of the caller's own, with no options registered: register
+        on it what is to be read. The router's own configuration stays as it
+        is. Overrides that a program set on that one are not in it.
+
+        :raises ConfigurationError: if a file cannot be read or parsed.
+        """
         ...
 
     def load(self, interface: str, name: str) -> Any:

@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 import cellplug
 from cellplug import context as cellplug_context
+from cellplug import loader
 from cellplug.testing import fixtures as cellplug_fixtures
 
 
@@ -18,6 +19,7 @@ class ConfFixture(fixtures.Fixture):
 
     :param options: values by ``group.option``, as in
         ``{'cell_database.max_pool_size': 1}``; without a group, ``DEFAULT``.
+        A driver's own options are registered first.
     :ivar conf: the ``cfg.ConfigOpts``.
     """
 
@@ -35,7 +37,17 @@ class ConfFixture(fixtures.Fixture):
     def set(self, name: str, value: Any) -> None:
         """Override one option, named ``group.option``."""
         group, _, option = name.rpartition('.')
+        self._register(group)
         self.conf.set_override(option, value, group or None)
+
+    def _register(self, group: str) -> None:
+        """Register the options of a driver, whose group it may be."""
+        for interface in loader.INTERFACES:
+            prefix = f'{interface}_'
+            if group.startswith(prefix):
+                name = group.removeprefix(prefix)
+                options = loader.load_options(interface, name)
+                self.conf.register_opts(options, group)
 
 
 class DeploymentFixture(fixtures.Fixture):
