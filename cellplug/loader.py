@@ -134,14 +134,27 @@ def _checked(interface: str, name: str, found: Any) -> Any:
 
 def _check_version(interface: str, name: str, version: Any) -> None:
     oldest, newest = base.OLDEST_API_VERSION, base.API_VERSION
-    if isinstance(version, int) and oldest <= version <= newest:
+    # True would pass for 1.
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'its api_version is {version!r}: set it to the integer {newest}, '
+            'the version of cellplug.interfaces that this cellplug has',
+        )
+    if oldest <= version <= newest:
         return
     known = str(newest) if oldest == newest else f'{oldest} to {newest}'
+    remedy = (
+        'install a newer release of the driver'
+        if version < oldest
+        else 'upgrade cellplug, or install an older release of the driver'
+    )
     raise exception.DriverLoadError(
         interface,
         name,
         f'was written for version {version} of the driver contracts; this '
-        f'cellplug has {known}',
+        f'cellplug has {known}: {remedy}',
     )
 
 

@@ -16,6 +16,7 @@ from cellplug import exception
 from cellplug import interfaces
 from cellplug import loader
 from cellplug import opts
+from cellplug.interfaces import base
 
 RESOLVER = """
 from oslo_config import cfg
@@ -207,10 +208,41 @@ class TestRefusing(LoaderTestCase):
         )
         self.assertIn('get_instance', str(error))
 
-    def test_an_old_contract_is_refused(self) -> None:
-        self.install(body='api_version = 0')
+    def refusal(self, version: str) -> str:
+        """What is said of a driver of this api_version, in one line."""
+        self.install(body=f'api_version = {version}')
         error = self.assertRaises(exception.DriverLoadError, self.load, 'mine')
-        self.assertIn('version 0', str(error))
+        self.assertNotIn('\n', str(error))
+        return str(error)
+
+    def test_an_older_contract_asks_for_a_newer_driver(self) -> None:
+        line = self.refusal('0')
+        self.assertIn('version 0 of the driver contracts', line)
+        self.assertIn('this cellplug has 1', line)
+        self.assertIn('install a newer release of the driver', line)
+
+    def test_a_newer_contract_asks_for_a_newer_cellplug(self) -> None:
+        line = self.refusal(str(base.API_VERSION + 1))
+        self.assertIn('upgrade cellplug', line)
+
+    def test_a_version_that_is_no_integer_says_what_to_write(self) -> None:
+        for version in ("'1'", '1.0', 'None', 'True'):
+            with testtools.ExpectedException(exception.DriverLoadError):
+                loader._check_version('resolver', 'mine', eval(version))
+        self.assertIn("its api_version is '1'", self.refusal("'1'"))
+
+    def test_every_version_of_the_range_is_taken(self) -> None:
+        self.useFixture(
+            fixtures.MonkeyPatch('cellplug.interfaces.base.API_VERSION', 4)
+        )
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'cellplug.interfaces.base.OLDEST_API_VERSION', 2
+            )
+        )
+        self.assertIn('this cellplug has 2 to 4', self.refusal('5'))
+        for version in (2, 3, 4):
+            loader._check_version('resolver', 'mine', version)
 
     def test_a_constructor_that_fails_says_why(self) -> None:
         distribution = self.install()
