@@ -9,6 +9,43 @@ from typing import Any
 from cellplug import exception
 from cellplug.cmd import base
 
+INTERFACES = ('resolver', 'quota', 'transport_cache')
+"""As in :mod:`cellplug.loader`, which is too heavy for ``--help``."""
+
+
+COLUMNS = (
+    'interface',
+    'name',
+    'origin',
+    'in_use',
+    'loads',
+    'error',
+    'namespace',
+)
+
+
+def add_driver(
+    parser: argparse.ArgumentParser, name_help: str = 'the driver'
+) -> None:
+    """The arguments INTERFACE and NAME."""
+    parser.add_argument(
+        'interface',
+        metavar='INTERFACE',
+        choices=INTERFACES,
+        help=f'what it does: {", ".join(INTERFACES)}',
+    )
+    parser.add_argument('name', metavar='NAME', help=name_help)
+
+
+def origin(interface: str, name: str) -> str | None:
+    """The distribution that offers a driver, and its version."""
+    from cellplug import loader
+
+    origins = [
+        one.origin for one in loader.installed(interface) if one.name == name
+    ]
+    return ', '.join(origins) or None
+
 
 class List(base.Lister):
     """List the drivers that are installed, and whether they load.
@@ -19,7 +56,7 @@ class List(base.Lister):
     notes = """\
 columns: interface, name, origin (the distribution and its version), in_use
   (true if the configuration names it), loads (true or false), error (why it
-  does not load)"""
+  does not load), namespace (of the entry points)"""
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -45,8 +82,7 @@ columns: interface, name, origin (the distribution and its version), in_use
                 [*known, *((*one, '') for one in absent)]
             )
         ]
-        columns = ('interface', 'name', 'origin', 'in_use', 'loads', 'error')
-        return columns, rows
+        return COLUMNS, rows
 
     def _is_default(self, interface: str) -> bool:
         from cellplug.conf import drivers
@@ -76,5 +112,6 @@ columns: interface, name, origin (the distribution and its version), in_use
                 (interface, name) in used,
                 error is None,
                 error,
+                loader.namespace(interface),
             )
         )

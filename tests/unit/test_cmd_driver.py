@@ -41,9 +41,11 @@ class DriverListTest(test_cmd_base.CommandTestCase):
     def test_a_shipped_driver_is_listed_with_its_origin(self) -> None:
         row = self.drivers()['resolver', 'database']
         self.assertEqual(
-            ['interface', 'name', 'origin', 'in_use', 'loads', 'error'],
+            ['interface', 'name', 'origin', 'in_use', 'loads', 'error',
+             'namespace'],
             list(row),
-        )
+        )  # fmt: skip
+        self.assertEqual('cellplug.resolver', row['namespace'])
         self.assertRegex(str(row['origin']), r'\Acellplug \d+\.\d+')
         self.assertIs(True, row['in_use'])
         self.assertIs(True, row['loads'])

@@ -1,0 +1,176 @@
+"""``driver show``: everything that a driver says of itself."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import enum
+import inspect
+import textwrap
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from cliff import columns
+
+from cellplug.cmd import base
+from cellplug.cmd import driver
+from cellplug.objects import urls
+
+_WIDTH = 72
+"""Of the text in a table; one line is easier to read than to scroll."""
+
+Records = list[dict[str, Any]]
+
+
+class Show(base.ShowOne):
+    """Show what a driver can do, its options and its manual.
+
+    Reads the driver's class and builds none; asks no database.
+    """
+
+    notes = """\
+fields: interface, name, namespace (of the entry points), origin (the
+  distribution and its version), class, api_version (of the contracts that it
+  was written for), in_use (true if the configuration names it), capabilities
+  (name and meaning of each), option_group (null: it has no options), options
+  (name, type, default, required, secret, choices, min, max and help of each;
+  secret defaults are ***), manual (the docstring of the class)"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """The driver."""
+        parser = super().get_parser(prog_name)
+        driver.add_driver(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Any]:
+        """Show it."""
+        from cellplug import loader
+
+        interface, name = parsed_args.interface, parsed_args.name
+        found = loader.load_class(interface, name)
+        options = loader.load_options(interface, name)
+        manual = inspect.cleandoc(found.__doc__ or '')
+        fields = {
+            'interface': interface,
+            'name': name,
+            'namespace': loader.namespace(interface),
+            'origin': driver.origin(interface, name),
+            'class': f'{found.__module__}:{found.__qualname__}',
+            'api_version': found.api_version,
+            'in_use': self.conf[interface].driver == name,
+            'capabilities': Capabilities(capabilities(found)),
+            'option_group': f'{interface}_{name}' if options else None,
+            'options': Options([described(one) for one in options]),
+            'manual': self.app.hider.hide(manual) or None,
+        }
+        return base.shown(fields)
+
+
+class Capabilities(columns.FormattableColumn[Records]):
+    """What a driver can do: text for people, records for machines."""
+
+    def human_readable(self) -> str:
+        """A paragraph for each."""
+        return '\n'.join(
+            _paragraph(one['name'], one['meaning']) for one in self._value
+        )
+
+
+class Options(columns.FormattableColumn[Records]):
+    """The options of a driver: text for people, records for machines."""
+
+    def human_readable(self) -> str:
+        """A paragraph for each."""
+        return '\n'.join(
+            _paragraph(f'{one["name"]} ({_bounds(one)})', one['help'])
+            for one in self._value
+        )
+
+
+def _paragraph(head: str, text: str | None) -> str:
+    lines = textwrap.wrap(
+        text or '(nobody says)',
+        _WIDTH,
+        initial_indent='  ',
+        subsequent_indent='  ',
+    )
+    return '\n'.join([head, *lines])
+
+
+def _bounds(option: Mapping[str, Any]) -> str:
+    """What values an option takes, and which it has."""
+    words = [option['type']]
+    if option['choices'] is not None:
+        words.append(f'one of {", ".join(map(str, option["choices"]))}')
+    for key, text in (('min', 'at least'), ('max', 'at most')):
+        if option[key] is not None:
+            words.append(f'{text} {option[key]}')
+    if option['required']:
+        words.append('required')
+    elif option['default'] is None:
+        words.append('unset by default')
+    else:
+        words.append(f'default: {option["default"]}')
+    return ', '.join(words)
+
+
+def capabilities(found: type[Any]) -> Records:
+    """The capabilities that a driver declares, and what they mean."""
+    records = []
+    for member in sorted(found.capabilities, key=lambda one: str(one.name)):
+        meaning = meanings(type(member)).get(member.name)
+        records.append({'name': member.name, 'meaning': meaning})
+    return records
+
+
+def meanings(kind: type[enum.Enum]) -> dict[str, str]:
+    """The docstring below each member, which only the source keeps."""
+    try:
+        source = textwrap.dedent(inspect.getsource(kind))
+    except (OSError, TypeError):  # installed without its source
+        return {}
+    body: Iterable[ast.stmt] = getattr(ast.parse(source).body[0], 'body', ())
+    found = {}
+    name = None
+    for node in body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)]):
+                name = target
+            case ast.Expr(value=ast.Constant(value=str(text))) if name:
+                found[name] = ' '.join(text.split())
+                name = None
+    return found
+
+
+def described(option: Any) -> dict[str, Any]:
+    """An option of oslo.config, in plain values."""
+    kind = option.type
+    return {
+        'name': option.name,
+        'type': getattr(kind, 'type_name', str(kind)).removesuffix(' value'),
+        'default': _default(option),
+        'required': bool(option.required),
+        'secret': bool(option.secret),
+        'choices': _choices(kind),
+        'min': getattr(kind, 'min', None),
+        'max': getattr(kind, 'max', None),
+        'help': ' '.join((option.help or '').split()) or None,
+    }
+
+
+def _default(option: Any) -> Any:
+    value = option.default
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if option.secret:
+        return urls.MASK
+    return value if isinstance(value, list | dict) else str(value)
+
+
+def _choices(kind: Any) -> list[Any] | None:
+    found = getattr(kind, 'choices', None)
+    return None if found is None else list(found)
