@@ -12,6 +12,7 @@ from oslo_config import cfg
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import loader as cellplug_loader
+from cellplug.cells import asking
 from cellplug.cells import collection
 from cellplug.cells import host as cells_host
 from cellplug.cells import instances
@@ -41,6 +42,7 @@ class Parts:
     loader: cellplug_loader.Loader
     host: cells_host.Host
     resolver: Any
+    asking: asking.Asking
     transport_cache: Any
     injected: list[Any]
     own_queue: queues.OwnQueue
@@ -84,13 +86,12 @@ def build(
     with contextlib.ExitStack() as undo:
         undo.callback(loader.close)
         # 2. Transports, since each cell's entry holds a handle on one.
-        transport_cache = transport_cache or loader.load(
-            'transport_cache', conf.transport_cache.driver
-        )
+        cache = transport_cache or _chosen(conf, loader, 'transport_cache')
         # 3. Engines.
-        registry = _registry(conf, queues.Admission(transport_cache))
+        registry = _registry(conf, queues.Admission(cache))
         # 4. The resolver, which will read the API database.
-        resolver = resolver or loader.load('resolver', conf.resolver.driver)
+        resolver = resolver or _chosen(conf, loader, 'resolver')
+        source = asking.Asking(database, resolver)
         janitor = cells_janitor.Janitor(_SWEEP_EVERY, registry.drop_idle)
         parts = Parts(
             conf=conf,
@@ -101,18 +102,26 @@ def build(
             loader=loader,
             host=host,
             resolver=resolver,
-            transport_cache=transport_cache,
+            transport_cache=cache,
             injected=injected,
-            own_queue=queues.OwnQueue(transport_cache, _own_url(conf)),
+            own_queue=queues.OwnQueue(cache, _own_url(conf)),
             rpc_settings=messaging,
             janitor=janitor,
-            cells=_cells(conf, database, registry, resolver),
-            instances=instances.InstanceCollection(database, resolver),
+            asking=source,
+            cells=_cells(conf, database, registry, resolver, source),
+            instances=instances.InstanceCollection(database, resolver, source),
         )
         # 5. Last, when nothing else can fail any more: the Database works.
         database.bind(parts.binding)
         undo.pop_all()
     return parts
+
+
+def _chosen(
+    conf: cfg.ConfigOpts, loader: cellplug_loader.Loader, interface: str
+) -> Any:
+    """The driver that the configuration names."""
+    return loader.load(interface, conf[interface].driver)
 
 
 def _registry(
@@ -129,10 +138,13 @@ def _cells(
     database: db.Database,
     registry: db_registry.EngineRegistry,
     resolver: Any,
+    source: asking.Asking,
 ) -> collection.CellCollection:
     settings = db_settings.EngineSettings.from_group(conf.cell_database)
     claims = schemas.Claims(database, settings)
-    return collection.CellCollection(database, registry, resolver, claims)
+    return collection.CellCollection(
+        database, registry, resolver, claims, source
+    )
 
 
 class Wake:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cellplug import db
 from cellplug import exception
+from cellplug.cells import asking
 from cellplug.cells import checking
 from cellplug.cells import internal
 from cellplug.cells import schemas
@@ -31,9 +32,10 @@ Cell = checking.Cell
 class CellCollection:
     """Creates, finds, changes and deletes cells.
 
-    Writes go to the API database; where there is none they raise
-    NotSupported. A cell is named by its CellMapping, uuid or name, the
-    latter two matched exactly. No method contacts a message queue.
+    Writes go to the API database; where there is none, or where the resolver
+    has cells of its own, they raise NotSupported. A cell is named by its
+    CellMapping, uuid or name, the latter two matched exactly. No method
+    contacts a message queue.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class CellCollection:
         registry: db_registry.EngineRegistry,
         resolver: Any,
         claims: schemas.Claims,
+        asking: asking.Asking,
     ) -> None:
         self._database = database
         self._registry = registry
         self._resolver = resolver
         self._claims = claims
+        self._asking = asking
 
     def get(self, cell: Cell) -> mappings.CellMapping:
         """The cell as it is now.
@@ -89,6 +93,7 @@ class CellCollection:
             database.
         :raises CellUnavailable: if the database cannot be reached.
         """
+        self._asking.refuse_cell_writes()
         values = checking.checked(
             {
                 'name': name,
@@ -196,6 +201,7 @@ class CellCollection:
         :raises InvalidInput: as :meth:`create`, and if nothing is passed.
         :raises CellMappingNotFound: if there is no such cell.
         """
+        self._asking.refuse_cell_writes()
         passed = {
             'name': name,
             'database_connection': database_connection,
@@ -250,6 +256,7 @@ class CellCollection:
         :raises CellInUse: while instance mappings name the cell.
         :raises CellMappingNotFound: if there is no such cell.
         """
+        self._asking.refuse_cell_writes()
         with self._writing() as session:
             named = db.cell_queries.get(session, checking.named(cell))
             # Read again under the lock: it may have changed in between.
@@ -270,6 +277,8 @@ class CellCollection:
         self._claims.force(known.uuid, known.name, known.database_connection)
 
     def _current(self, cell: Cell) -> mappings.CellMapping:
+        if self._asking.own_cells:
+            return self.get(cell)
         context = internal.InternalContext()
         with self._database.api.reader.primary.using(context) as session:
             return db.cell_queries.get(session, checking.named(cell))

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
+from cellplug.conf import reading
 from cellplug.rpc import settings as rpc_settings
 
 _REMEMBERED = 1000
@@ -58,10 +59,9 @@ class Host:
                 default_config_files=conf.config_file or [],
                 default_config_dirs=conf.config_dir or [],
             )
-        except cfg.Error as exc:
-            raise exception.ConfigurationError(
-                f'the configuration files cannot be read: {exc}'
-            ) from exc
+        except reading.UNREADABLE as exc:
+            # Not "from exc", whose text may quote a password.
+            raise exception.ConfigurationError(reading.explain(exc)) from None
         return fresh
 
     def open_transport(self, url: str) -> Any:

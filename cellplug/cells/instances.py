@@ -10,6 +10,7 @@ from typing import Any
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
+from cellplug.cells import asking
 from cellplug.cells import checking
 from cellplug.cells import targets
 from cellplug.objects import identifiers
@@ -24,13 +25,17 @@ class InstanceCollection:
 
     Everything works on the API database in a transaction of its own, or
     joins the API transaction that the request has open; then other processes
-    see it when that one commits. Where there is no API database, writing
-    raises NotSupported.
+    see it when that one commits. Where there is no API database, or where
+    the resolver knows by itself where instances live, writing and listing
+    raise NotSupported.
     """
 
-    def __init__(self, database: db.Database, resolver: Any) -> None:
+    def __init__(
+        self, database: db.Database, resolver: Any, asking: asking.Asking
+    ) -> None:
         self._database = database
         self._resolver = resolver
+        self._asking = asking
 
     def map(
         self,
@@ -54,11 +59,17 @@ class InstanceCollection:
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         targets.checked(context)
         project, user = checking.owner(context, project_id, user_id)
-        with self._database.api.writer.using(context) as session:
+        with self._writing(context) as session:
             cell_uuid = self._cell_uuid(session, cell)
-            return db.instance_queries.map(
-                session, uuid, cell_uuid, project, user
+            made = db.instance_queries.map(
+                session,
+                uuid,
+                cell_uuid,
+                project,
+                user,
+                has_row=not self._asking.own_cells,
             )
+        return self._asking.filled([made])[0]
 
     def map_many(
         self, context: Context, mappings: Mapping[str, Cell] | Iterable[Any]
@@ -76,10 +87,13 @@ class InstanceCollection:
         pairs: Iterable[Any] = (
             mappings.items() if isinstance(mappings, Mapping) else mappings
         )
-        with self._database.api.writer.using(context) as session:
+        with self._writing(context) as session:
             known: dict[str, str] = {}
             rows = [self._row(session, context, p, known) for p in pairs]
-            return db.instance_queries.map_many(session, rows)
+            made = db.instance_queries.map_many(
+                session, rows, has_row=not self._asking.own_cells
+            )
+        return self._asking.filled(made)
 
     def _row(
         self, session: Any, context: Context, item: Any, known: dict[str, str]
@@ -101,49 +115,42 @@ class InstanceCollection:
         )
 
     def _cell_uuid(self, session: Any, cell: Cell) -> str:
-        """The uuid; the query that writes finds out whether it exists."""
-        name = checking.named(cell)
-        if identifiers.is_uuid_like(name):
-            return name
-        return db.cell_queries.get(session, name).uuid
+        return self._asking.cell_uuid(session, checking.named(cell))
 
     def get(
-        self, context: Context, instance_uuid: str
+        self,
+        context: Context,
+        instance_uuid: str,
+        *,
+        project_id: str | None = None,
     ) -> mappings.InstanceMapping:
         """The mapping of an instance, with its cell, as the source has it.
 
+        :param project_id: the instance's, the context's by default; for
+            resolvers that find instances by their project.
         :raises InstanceMappingNotFound: if it is not mapped.
         """
         targets.checked(context)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        if not self._joins(context):
-            found: mappings.InstanceMapping = self._resolver.get_instance(uuid)
-            return found
-        with self._reading(context) as session:
-            return db.instance_queries.get(session, uuid)
+        return self._asking.instance(context, uuid, project_id)
 
     def get_many(
-        self, context: Context, instance_uuids: Iterable[str]
+        self,
+        context: Context,
+        instance_uuids: Iterable[str],
+        *,
+        project_id: str | None = None,
     ) -> dict[str, mappings.InstanceMapping]:
-        """The mappings of those instances that are mapped, by uuid."""
+        """The mappings of those instances that are mapped, by uuid.
+
+        :param project_id: of all of them, as for :meth:`get`.
+        """
         targets.checked(context)
         uuids = [
             identifiers.canonical_uuid('instance_uuid', uuid)
             for uuid in instance_uuids
         ]
-        if not self._joins(context):
-            found: dict[str, mappings.InstanceMapping]
-            found = self._resolver.get_instances(uuids)
-            return found
-        with self._reading(context) as session:
-            return db.instance_queries.get_many(session, uuids)
-
-    def _joins(self, context: Context) -> bool:
-        """Whether the request has the API database open here.
-
-        Then what it wrote, and has not committed, must be seen.
-        """
-        return self._database.has_open_api_transaction(context)
+        return self._asking.instances(context, uuids, project_id)
 
     def list(
         self,
@@ -171,14 +178,15 @@ class InstanceCollection:
             cell_uuid = None
             if cell is not None:
                 name = checking.named(cell)
-                cell_uuid = db.cell_queries.get(session, name).uuid
-            return db.instance_queries.list_(
+                cell_uuid = self._asking.cell(name, context).uuid
+            rows = db.instance_queries.list_(
                 session,
                 project_id=project_id,
                 cell_uuid=cell_uuid,
                 limit=limit,
                 marker=marker,
             )
+        return self._asking.filled(rows)
 
     def unmap(self, context: Context, uuids: str | Iterable[str]) -> int:
         """Forget where instances live; how many of them were mapped.
@@ -192,7 +200,7 @@ class InstanceCollection:
             identifiers.canonical_uuid('instance_uuid', uuid)
             for uuid in wanted
         ]
-        with self._database.api.writer.using(context) as session:
+        with self._writing(context) as session:
             count = db.instance_queries.unmap(session, checked)
         for uuid in checked:
             self._resolver.forget_instance(uuid)
@@ -216,16 +224,25 @@ class InstanceCollection:
         targets.checked(context)
         checking.number('expected_generation', expected_generation)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        with self._database.api.writer.using(context) as session:
+        with self._writing(context) as session:
             cell_uuid = self._cell_uuid(session, cell)
             moved = db.instance_queries.move(
-                session, uuid, cell_uuid, expected_generation
+                session,
+                uuid,
+                cell_uuid,
+                expected_generation,
+                has_row=not self._asking.own_cells,
             )
         self._resolver.forget_instance(uuid, moved.generation)
-        return moved
+        return self._asking.filled([moved])[0]
 
     def _reading(self, context: Context) -> Any:
+        self._asking.need_mappings()
         return self._database.api.reader.primary.using(context)
+
+    def _writing(self, context: Context) -> Any:
+        self._asking.need_mappings()
+        return self._database.api.writer.using(context)
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from cellplug import objects
 from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import collection
+from cellplug.cells import following
 from cellplug.cells import instances
 from cellplug.cells import serving
 from cellplug.cells import targets
@@ -120,16 +121,24 @@ class CellRouter:
         return targets.Block(targets.aimed(context, entry, None))
 
     def target_instance(
-        self, context: Context, instance_uuid: str
+        self,
+        context: Context,
+        instance_uuid: str,
+        *,
+        project_id: str | None = None,
     ) -> AbstractContextManager[Any]:
         """A block with a copy that is aimed at the instance's cell.
 
         The copy carries its route: by which version of the instance's
         mapping it was aimed.
 
+        :param project_id: the instance's, the context's by default: for
+            resolvers that find instances by their project.
         :raises InstanceMappingNotFound: if the instance is not mapped.
         """
-        found = self.instances.get(targets.checked(context), instance_uuid)
+        found = self.instances.get(
+            targets.checked(context), instance_uuid, project_id=project_id
+        )
         if found.cell is None:
             raise exception.CellMappingNotFound(found.cell_uuid)
         entry = self._registry.attach(found.cell)
@@ -195,14 +204,7 @@ class CellRouter:
         if isinstance(cell, objects.CellMapping):
             return cell
         name = checking.named(cell)
-        if context is not None and self.database.has_open_api_transaction(
-            context
-        ):
-            # Joined: whoever holds a connection must not wait for another.
-            with self.database.api.reader.using(context) as session:
-                return db.cell_queries.get(session, name)
-        found: objects.CellMapping = self._resolver.get_cell(name)
-        return found
+        return self._parts.asking.cell(name, context)
 
     # -- messaging ---------------------------------------------------------
 
@@ -252,12 +254,21 @@ class CellRouter:
         """Have the drivers take up what changed in the configuration files.
 
         What a service calls at SIGHUP, in a thread and not in the signal's
-        handler. Each driver follows wholly or not at all.
+        handler, one at a time. Each driver follows wholly or not at all.
+
+        Where the resolver has cells of its own, their engines and transports
+        follow at once, also those of contexts that are targeted already. A
+        cell that is gone raises CellMappingNotFound from then on; transactions
+        and calls that are under way finish.
 
         :raises ConfigurationError: if a file or what it says cannot be used;
             the driver that refused it goes on as it was.
         """
-        self._parts.loader.reload()
+        cells = following.Cells(self._parts)
+        try:
+            self._parts.loader.reload()
+        finally:
+            cells.follow()
 
     def close(self) -> None:
         """End everything the router owns, in bounded time. Idempotent.

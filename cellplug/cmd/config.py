@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from cellplug import conf as cellplug_conf
 from cellplug import exception
+from cellplug.conf import reading
 
 PROGRAM = 'cellplug-manage'
 
@@ -27,17 +28,9 @@ def build(files: Sequence[str], directories: Sequence[str]) -> cfg.ConfigOpts:
     arguments += [f'--config-dir={one}' for one in directories]
     try:
         conf(arguments, project='cellplug', prog=PROGRAM)
-    except cfg.ConfigFilesNotFoundError as exc:
-        missing = ', '.join(exc.config_files)
-        raise exception.ConfigurationError(
-            f'config file {missing} does not exist or cannot be read'
-        ) from exc
-    except cfg.ConfigDirNotFoundError as exc:
-        raise exception.ConfigurationError(
-            f'config directory {exc.config_dir} does not exist'
-        ) from exc
-    except cfg.Error as exc:
-        raise exception.ConfigurationError(' '.join(str(exc).split())) from exc
+    except reading.UNREADABLE as exc:
+        # Not "from exc", whose text may quote a password.
+        raise exception.ConfigurationError(reading.explain(exc)) from None
     _check_values(conf)
     return conf
 

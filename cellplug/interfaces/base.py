@@ -48,14 +48,21 @@ class Driver(abc.ABC):
     exception. Nothing blocks without a bound. No message, log line or repr
     of a driver holds a password.
 
+    *In front of another.* A driver that stands in front of another one of
+    its interface names that one by an option called ``backend``, and gets it
+    from ``host.load``: so commands that look at the configuration can follow
+    the chain.
+
     :cvar api_version: the contract version the driver was written for.
-    :cvar capabilities: what the driver can do beyond the contract's core;
+    :ivar capabilities: what the driver can do beyond the contract's core;
         members of its interface's capability enum. What is declared works;
-        what is not declared raises NotSupported.
+        what is not declared raises NotSupported. The class declares all that
+        it can do; where the options decide, its constructor leaves out of
+        ``self.capabilities`` what these options rule out.
     """
 
     api_version: ClassVar[int] = API_VERSION
-    capabilities: ClassVar[frozenset[enum.Enum]] = frozenset()
+    capabilities: frozenset[enum.Enum] = frozenset()
 
     @classmethod
     def options(cls) -> Sequence[cfg.Opt]:
@@ -63,6 +70,32 @@ class Driver(abc.ABC):
 
         The loader registers them in ``[<interface>_<driver>]`` and hands
         that group to the constructor; the sample configuration shows them.
+        """
+        return ()
+
+    @classmethod
+    def dynamic_groups(cls, conf: cfg.ConfigOpts) -> Sequence[str]:
+        """The groups whose names stand in the configuration alone.
+
+        Groups beside its own that this driver reads, such as one for each
+        thing that an option names. Nobody else knows them, so ``config
+        validate`` leaves them to :meth:`check_config`.
+
+        :param conf: as ``host.read_config()`` gives it.
+        """
+        return ()
+
+    @classmethod
+    def check_config(cls, conf: cfg.ConfigOpts) -> Sequence[str]:
+        """What this driver could not work with: a line for each finding.
+
+        Asked by ``cellplug-manage config validate``, without an instance;
+        contacts nothing. That each option by itself has a value it can have
+        was looked at before. A line names file, group and option, as far as
+        they are known, and holds no secret; none at all means that the
+        constructor and :meth:`reload` would take this configuration.
+
+        :param conf: as ``host.read_config()`` gives it.
         """
         return ()
 

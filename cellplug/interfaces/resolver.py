@@ -19,6 +19,30 @@ class ResolverCapability(enum.Enum):
     CACHES = 'caches'
     """It may answer from memory of its own: the forget methods matter."""
 
+    OWN_CELLS = 'own_cells'
+    """The cells are its own, and no rows of the API database.
+
+    The router refuses to create, change or delete cells, and maps instances
+    to what :meth:`Resolver.get_cell` finds. After a reload it lets go of the
+    cells that :meth:`Resolver.list_cells` no longer names.
+    """
+
+    OWN_INSTANCES = 'own_instances'
+    """Where instances live is its own business, too.
+
+    The router refuses to map, move or unmap instances, and never looks for a
+    mapping in the API database. Comes with INSTANCES.
+    """
+
+    BY_PROJECT = 'by_project'
+    """It finds instances by their project.
+
+    get_instance and get_instances take a keyword-only argument more,
+    ``project_id``, and are always passed it: the project of the request, or
+    the one that the caller named; None where there is neither. It is a hint
+    that the request makes, not a checked fact. Comes with INSTANCES.
+    """
+
 
 class Resolver(base.Driver):
     """Finds the cell of an instance, and the way to a cell.
@@ -30,7 +54,15 @@ class Resolver(base.Driver):
     one record; a driver passes on those of its source, and one without a
     source makes its own: a larger one for every change.
 
-    *Arguments.* Uuids arrive canonical: lower case, with dashes.
+    *Arguments.* Uuids arrive canonical: lower case, with dashes. Look-ups of
+    instances are passed the project as well, by keyword, if the driver
+    declares BY_PROJECT, and only then; so that those written without know
+    nothing of it.
+
+    *In front of another.* A driver that wraps another resolver declares what
+    that one declares, of INSTANCES, OWN_CELLS and OWN_INSTANCES. An answer
+    that was found BY_PROJECT is true for that project alone: a wrapper that
+    remembers answers by the instance refuses such a backend.
 
     *Reading only.* A resolver writes nothing: the router writes to the API
     database and then tells the resolver to forget.

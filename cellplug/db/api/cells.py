@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
@@ -123,6 +124,12 @@ def lock(session: tables.Handle, uuid: str) -> CellMapping:
     :raises CellMappingNotFound: if there is none (any more).
     """
     return _one(session, _SHARED, uuid)
+
+
+def lock_all(session: tables.Handle, uuids: Iterable[str]) -> None:
+    """Lock several cells, in the one order."""
+    for uuid in sorted(uuids):
+        lock(session, uuid)
 
 
 def create(session: tables.Handle, values: Mapping[str, Any]) -> CellMapping:

@@ -9,9 +9,7 @@ Lock order: the cells' rows by uuid (shared), then the mappings by instance.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -19,18 +17,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from cellplug import exception
+from cellplug.db import prepared
 from cellplug.db import tables
 from cellplug.db.api import cells
 from cellplug.db.api import inserting
 from cellplug.db.api import models
+from cellplug.db.api import unjoined
 from cellplug.objects import CellMapping
 from cellplug.objects import InstanceMapping
 
 _instance = models.instance_mapping
 _cell = models.cell_mapping
 
-BATCH = 500
-"""How many instances one statement names."""
+BATCH, get_unjoined = unjoined.BATCH, unjoined.get_unjoined
 
 _ATTEMPTS = 5
 """How often in a row somebody may unmap what was in the way."""
@@ -47,10 +46,13 @@ _COLUMNS = (
 _JOIN = _instance.outerjoin(_cell, _instance.c.cell_uuid == _cell.c.uuid)
 _SELECT = sa.select(*_COLUMNS, *cells.COLUMNS).select_from(_JOIN)
 # What routing needs: a column more costs a pure Python driver 3 % more.
-_ONE = _SELECT.with_only_columns(*_COLUMNS[1:5], *cells.ESSENTIALS).where(
-    _instance.c.instance_uuid == sa.bindparam('instance')
+_BY_UUID = _SELECT.where(_instance.c.instance_uuid == sa.bindparam('instance'))
+_ONE = prepared.Prepared(
+    _BY_UUID.with_only_columns(*_COLUMNS[1:5], *cells.ESSENTIALS)
 )
-_BRIEF = _ONE.with_only_columns(*_COLUMNS[1:5], _cell.c.generation)
+_BRIEF = prepared.Prepared(
+    _BY_UUID.with_only_columns(*_COLUMNS[1:5], _cell.c.generation)
+)
 _MANY = _SELECT.where(
     _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
 )
@@ -90,10 +92,10 @@ def get(
     row: Any = None
     cell = None
     if known:
-        row = session.execute(_BRIEF, {'instance': instance_uuid}).first()
+        row = _BRIEF.first(session, instance=instance_uuid)
         cell = known.get(row[0]) if row else None
     if cell is None or cell.generation != row[4]:
-        row = session.execute(_ONE, {'instance': instance_uuid}).first()
+        row = _ONE.first(session, instance=instance_uuid)
         if row is None:
             raise exception.InstanceMappingNotFound(instance_uuid)
         cell = None if row[4] is None else cells.from_columns(*row[4:])
@@ -116,7 +118,7 @@ def get_many(
     """
     seen: dict[str, CellMapping] = {}
     found = {}
-    for batch in _batches(uuids):
+    for batch in unjoined.batches(uuids):
         for row in session.execute(_MANY, {'instances': batch}):
             mapping = _from_row(row, seen)
             found[mapping.instance_uuid] = mapping
@@ -160,6 +162,8 @@ def map(  # noqa: A001 (the vocabulary's word)
     cell_uuid: str,
     project_id: str,
     user_id: str | None = None,
+    *,
+    has_row: bool = True,
 ) -> InstanceMapping:
     """Map an instance to a cell.
 
@@ -168,21 +172,23 @@ def map(  # noqa: A001 (the vocabulary's word)
     wait for it. The cell's row stays locked (shared) until the transaction
     ends.
 
+    :param has_row: False for a cell that is none of this database's.
     :raises CellMappingNotFound: if there is no such cell (any more).
     :raises InstanceAlreadyMapped: if the instance is in another cell.
     """
     wanted = InstanceMapping(
-        instance_uuid=instance_uuid,
-        cell_uuid=cell_uuid,
-        project_id=project_id,
-        user_id=user_id,
-    )
-    cells.lock(session, cell_uuid)
+        instance_uuid=instance_uuid, cell_uuid=cell_uuid,
+        project_id=project_id, user_id=user_id,
+    )  # fmt: skip
+    cells.lock_all(session, [cell_uuid] if has_row else [])
     return _insert(session, [wanted])[instance_uuid]
 
 
 def map_many(
-    session: tables.Handle, mappings: Iterable[InstanceMapping]
+    session: tables.Handle,
+    mappings: Iterable[InstanceMapping],
+    *,
+    has_row: bool = True,
 ) -> list[InstanceMapping]:
     """Map many instances: all of them, or none if it raises.
 
@@ -201,9 +207,9 @@ def map_many(
         _refuse_other_cell(first, mapping.cell_uuid)
     done: dict[str, InstanceMapping] = {}
     with tables.savepoint(session):
-        for cell_uuid in sorted({one.cell_uuid for one in asked}):
-            cells.lock(session, cell_uuid)
-        for batch in _batches(wanted):
+        if has_row:
+            cells.lock_all(session, {one.cell_uuid for one in asked})
+        for batch in unjoined.batches(wanted):
             done.update(_insert(session, [wanted[uuid] for uuid in batch]))
     return [done[mapping.instance_uuid] for mapping in asked]
 
@@ -212,7 +218,7 @@ def unmap(session: tables.Handle, uuids: Iterable[str]) -> int:
     """Delete the mappings of these instances; how many there were."""
     return sum(
         session.execute(_DELETE, {'instances': batch}).rowcount  # type: ignore[attr-defined]
-        for batch in _batches(uuids)
+        for batch in unjoined.batches(uuids)
     )
 
 
@@ -221,6 +227,8 @@ def move(
     instance_uuid: str,
     cell_uuid: str,
     expected_generation: int,
+    *,
+    has_row: bool = True,
 ) -> InstanceMapping:
     """Point an instance's mapping at another cell: compare and set.
 
@@ -229,11 +237,10 @@ def move(
     :raises InstanceMappingNotFound: if the instance is not mapped.
     :raises StaleRoute: if the mapping has changed since; it stays as it is.
     """
-    cells.lock(session, cell_uuid)
-    values = {'instance': instance_uuid, 'cell': cell_uuid}
-    result = session.execute(
-        _MOVE, {**values, 'expected': expected_generation}
-    )
+    cells.lock_all(session, [cell_uuid] if has_row else [])
+    values: dict[str, Any] = {'instance': instance_uuid, 'cell': cell_uuid}
+    values['expected'] = expected_generation
+    result = session.execute(_MOVE, values)
     now = get_many(session, [instance_uuid]).get(instance_uuid)
     if now is None:
         raise exception.InstanceMappingNotFound(instance_uuid)
@@ -260,13 +267,6 @@ def _from_row(row: Any, seen: dict[str, CellMapping]) -> InstanceMapping:
         created_at=row[5],
         updated_at=row[6],
     )
-
-
-def _batches(uuids: Iterable[str]) -> Iterator[list[str]]:
-    """The uuids, each once, sorted: the order in which rows are locked."""
-    rest = iter(sorted(set(uuids)))
-    while batch := list(itertools.islice(rest, BATCH)):
-        yield batch
 
 
 def _insert(

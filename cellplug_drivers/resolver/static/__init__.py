@@ -1,0 +1,1 @@
+"""The ``static`` resolver: the cells stand in the configuration files."""

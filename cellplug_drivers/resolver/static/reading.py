@@ -1,0 +1,236 @@
+"""The configuration of the ``static`` resolver, read and checked as a whole.
+
+No finding quotes a value of a cell's group: any of them may hold a password
+that was put in the wrong place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from cellplug import exception
+from cellplug import objects
+from cellplug_drivers.resolver.static import checking
+from cellplug_drivers.resolver.static import options
+
+_TAKEN = frozenset({'cell_database'})
+"""Groups of cellplug's own whose names look like those of cells."""
+
+Findings = checking.Findings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says, if nothing is wrong with it.
+
+    :ivar cells: in the order of the option ``cells``, without generations.
+    :ivar by_rules: whether instances are found by the rules.
+    :ivar projects: the uuid of the cell, by project.
+    :ivar default: the uuid of the cell of all other projects.
+    """
+
+    cells: tuple[objects.CellMapping, ...]
+    by_rules: bool
+    projects: Mapping[str, str]
+    default: str | None
+
+
+def read(conf: cfg.ConfigOpts) -> tuple[Settings, list[str]]:
+    """The settings, and a line for each thing that is wrong with them.
+
+    :param conf: freshly parsed; options are registered on it.
+    """
+    conf.register_opts(options.own(), options.GROUP)
+    source = _Source(conf)
+    found = Findings(source.place)
+    names = source.value(found, options.GROUP, 'cells') or []
+    names = [name for name in names if _check_name(found, name, names)]
+    cells = [_cell(source, found, name) for name in names]
+    checking.check_unique(found, [cell for cell in cells if cell is not None])
+    _check_groups(source, found, names)
+    settings = _rules(source, found, dict(zip(names, cells, strict=True)))
+    return settings, found.lines
+
+
+def groups(conf: cfg.ConfigOpts) -> list[str]:
+    """The groups of cells in the configuration, named by ``cells`` or not."""
+    return [
+        section
+        for section in conf.list_all_sections()
+        if section.lower().startswith(options.PREFIX)
+        and section.lower() not in _TAKEN
+    ]
+
+
+class _Source:
+    """Values from one parsed configuration, and where they stand."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self.sections = groups(conf)
+        self._files = _files(conf)
+        self._keys: dict[tuple[str, str], str] = {}
+        for path in self._files:
+            for section, keys in _parsed(path).items():
+                for key in keys:
+                    self._keys[section.lower(), key] = path
+
+    def place(self, group: str, option: str = '') -> str:
+        """The file, group and option, for people."""
+        files = self._keys.get((group.lower(), option)) or ', '.join(
+            dict.fromkeys(
+                path
+                for (one, _), path in self._keys.items()
+                if one == group.lower()
+            )
+        )
+        where = files or ', '.join(self._files)
+        return f'{where}: [{group}] {option}'.lstrip(': ').rstrip()
+
+    def keys(self, group: str) -> list[str]:
+        """What stands in a group."""
+        return [key for one, key in self._keys if one == group.lower()]
+
+    def register(self, group: str) -> None:
+        """Make a cell's options readable."""
+        self._conf.register_opts(options.of_cell(), group)
+
+    def value(self, found: Findings, group: str, option: str) -> Any:
+        """An option's value, None if it has none that can be read."""
+        try:
+            return self._conf[group][option]
+        except (cfg.Error, ValueError) as exc:
+            # Where no type refuses, it is the value of another option that
+            # could not be put in.
+            reason = str(exc).partition(' is not valid: ')[2] or (
+                'refers by a $ to an option that does not exist; write a '
+                'plain $ as $$'
+            )
+            found.add(reason, group, option)
+        return None
+
+
+def _files(conf: cfg.ConfigOpts) -> list[str]:
+    files = list(conf.config_file or ())
+    for directory in conf.config_dir or ():
+        files += map(str, sorted(pathlib.Path(directory).glob('*.conf')))
+    return files
+
+
+def _parsed(path: str) -> dict[str, dict[str, list[str]]]:
+    """The sections of a file that was parsed just now."""
+    sections: dict[str, dict[str, list[str]]] = {}
+    try:
+        cfg.ConfigParser(path, sections).parse()
+    except (cfg.ParseError, OSError, UnicodeError):
+        return {}  # Changed meanwhile: places are named less exactly.
+    return sections
+
+
+def _check_name(found: Findings, name: str, names: list[str]) -> bool:
+    shown = checking.shown(name)
+    try:
+        if shown != name:
+            raise exception.InvalidInput('name', 'is no name of a cell')
+        objects.check_cell_name(name)
+    except exception.InvalidInput as exc:
+        found.add(f'{shown}: {exc.reason}', options.GROUP, 'cells')
+        return False
+    group = f'{options.PREFIX}{name}'
+    if group.lower() in _TAKEN or ']' in name:
+        found.add(
+            f'no cell can be called {shown!r} here: [{group}] is '
+            'something else',
+            options.GROUP,
+            'cells',
+        )
+        return False
+    same = [one for one in names if one.lower() == name.lower()]
+    if len(same) == 1:
+        return True
+    found.add_once(
+        f'{", ".join(map(checking.shown, same))} would share the group '
+        f'[{options.PREFIX}{same[0].lower()}]; name each cell once',
+        options.GROUP,
+        'cells',
+    )
+    return same[0] is name
+
+
+def _cell(
+    source: _Source, found: Findings, name: str
+) -> objects.CellMapping | None:
+    """The cell of a group, None if something is wrong with it."""
+    group = f'{options.PREFIX}{name}'
+    source.register(group)
+    known = {option.name for option in options.of_cell()}
+    for key in source.keys(group):
+        if key not in known:
+            found.add('no cell has such an option', group, key)
+    before = len(found.lines)
+    values = {key: source.value(found, group, key) for key in known}
+    if not source.keys(group) and not values['uuid']:
+        found.add(
+            f'the group is missing; {options.GROUP}.cells names the cell '
+            f'{checking.shown(name)}',
+            group,
+        )
+        return None
+    values = {key: value or None for key, value in values.items()}
+    if len(found.lines) > before:
+        return None
+    return checking.cell(found, group, name, values)
+
+
+def _check_groups(source: _Source, found: Findings, names: list[str]) -> None:
+    """Each cell's group is named: else a typo loses a cell in silence."""
+    named = {f'{options.PREFIX}{name}'.lower() for name in names}
+    for section in source.sections:
+        if section.lower() not in named:
+            found.add(
+                f'[{options.GROUP}] cells does not name this cell', section
+            )
+
+
+def _rules(
+    source: _Source,
+    found: Findings,
+    cells: dict[str, objects.CellMapping | None],
+) -> Settings:
+    mode = source.value(found, options.GROUP, 'instances')
+    projects = source.value(found, options.GROUP, 'projects') or {}
+    default = source.value(found, options.GROUP, 'default_cell') or None
+    by_rules = mode == options.RULES
+    if mode == options.DATABASE and (projects or default):
+        found.add(
+            'is ignored unless instances = rules; set that, or leave it out',
+            options.GROUP,
+            'projects' if projects else 'default_cell',
+        )
+    if by_rules and not (projects or default):
+        found.add(
+            'rules needs projects, default_cell or both',
+            options.GROUP,
+            'instances',
+        )
+    for project in projects:
+        checking.check_project(found, project)
+    homes = {
+        project: checking.known(found, 'projects', name, cells)
+        for project, name in projects.items()
+    }
+    uuid = checking.known(found, 'default_cell', default, cells)
+    return Settings(
+        cells=tuple(cell for cell in cells.values() if cell is not None),
+        by_rules=by_rules,
+        projects=types.MappingProxyType(
+            {project: home for project, home in homes.items() if home}
+        ),
+        default=uuid,
+    )
