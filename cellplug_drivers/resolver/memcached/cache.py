@@ -1,0 +1,309 @@
+"""What one process knows of memcached: reading, filling, forgetting.
+
+*Reading.* An entry counts if it opens under this very key, is no older than
+``ttl`` by its stamp, and no fence of this process stands before it. The stamp
+is inside what is authenticated: an old entry that somebody put back, or that
+a server kept while it was frozen, is old.
+
+*Filling.* A look-up first reads the key: the *token* is "nothing", or the cas
+id of what is there and does not count. Then it asks the backend. Then it
+stores the answer by ``add`` or by ``cas`` with the token: only if nobody has
+stored anything in between. Nothing is ever stored by a plain ``set`` but a
+tombstone.
+
+*Forgetting.* Whoever changed a mapping raises a fence in its own process, and
+then sets a tombstone in memcached, which stays longer than any look-up that
+fills may take: a look-up older than that does not fill.
+
+*Why a late look-up never brings the old cell back.* Let a move commit, then
+its tombstone be set. A look-up that saw the old cell asked the backend before
+the commit, and took its token before that. If its fill comes before the
+tombstone, the tombstone replaces it. If it comes after, the tombstone is what
+lies there, or what somebody put there since by a token taken later: ``add``
+fails, since something is there, and ``cas`` fails, since the id is another
+one. By the time the tombstone expires the look-up is too old to fill.
+
+*What is left.* A memcached that never got the tombstone, or lost it (by a
+restart, a flush, or for want of room), may hold the old entry until it is
+``ttl`` old by its stamp; so may other processes answer. The process that
+changed the mapping does not: its fence stands for as long as such an entry
+counts, and is lifted only to a generation that a look-up brought which began
+after it was raised.
+
+*Cells.* An instance's entry names its cell by uuid and generation, and an
+answer takes any version of the cell from that generation on: it was current
+when the entry was made, or later. This process keeps the newest version of
+each cell it saw. A cell that was forgotten is dropped here, and no answer to a
+question from before puts it back (``era``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import NamedTuple
+
+from cellplug import objects
+from cellplug_drivers.resolver.memcached import cluster
+from cellplug_drivers.resolver.memcached import codec
+from cellplug_drivers.resolver.memcached import fences
+from cellplug_drivers.resolver.memcached import flights
+from cellplug_drivers.resolver.memcached import nodes
+from cellplug_drivers.resolver.memcached import notices
+from cellplug_drivers.resolver.memcached import records
+
+LONGEST_LOOK_UP = 30.0
+"""Seconds; an answer that took longer is returned, and not stored."""
+
+TOMBSTONE_LIFE = 45
+"""Seconds; memcached counts whole ones."""
+
+FENCES = 10_000
+"""How many forgotten keys are told apart."""
+
+_CELLS = 10_000
+_OPENED = 5_000
+
+
+class Token(NamedTuple):
+    """What lay under a key before the backend was asked.
+
+    :ivar cas: None if nothing did.
+    :ivar least: what is stored must have this generation, if not None.
+    """
+
+    cas: bytes | None
+    least: int | None
+
+
+class Question(NamedTuple):
+    """What has to be known before the backend is asked.
+
+    :ivar tokens: of the keys that may be filled.
+    :ivar standing: the fences on the keys.
+    """
+
+    tokens: Mapping[bytes, Token]
+    standing: Mapping[bytes, fences.Fence | None]
+    stamp: float
+    began: float
+
+
+class Cache:
+    """One process's client, fences, flights and cells.
+
+    :param former: the parent's, in a child of a fork; what it forgot stays
+        forgotten, and nothing else of it is used.
+    :ivar cells: the newest version seen of each cell, by uuid.
+    :ivar opened: the bytes last opened under a key, their stamp and mapping:
+        of use only where memcached says these very bytes again.
+    :ivar era: how often a cell was forgotten.
+    """
+
+    def __init__(
+        self,
+        options: Any,
+        servers: list[Any],
+        sealing: codec.Codec,
+        clock: Callable[[], float],
+        former: Cache | None = None,
+    ) -> None:
+        self.pid = os.getpid()
+        self.told = notices.Notices()
+        self.cluster = cluster.Cluster(
+            servers,
+            connect_timeout=options.connect_timeout,
+            timeout=options.timeout,
+            max_pool_size=options.max_pool_size,
+            retry_after=options.retry_after,
+            told=self.told,
+        )
+        self.codec = sealing
+        self.clock = clock
+        self.ttl: float = options.ttl
+        self.skew: float = options.clock_skew
+        self.negative_ttl = min(options.negative_ttl, options.ttl)
+        self.fences: fences.Fences = fences.Fences(
+            FENCES,
+            self.ttl + self.skew,
+            self.skew,
+            former.fences.standing if former else None,
+            former.fences.floor if former else 0.0,
+        )
+        self.flights = flights.Flights()
+        self.cells: dict[str, objects.CellMapping] = {}
+        self.opened: dict[bytes, tuple[bytes, float, Any]] = {}
+        self.era = 0
+        self._cells_lock = threading.Lock()
+
+    # -- reading -----------------------------------------------------------
+
+    def read(self, key: bytes, sealed: Any) -> codec.Entry | None:
+        """The entry if it counts; else it is a miss."""
+        entry = self.codec.open(key, sealed)
+        if entry is None:
+            self.told.trouble(
+                'garbage',
+                'memcached holds entries that none of [resolver_memcached] '
+                'encryption_keys opens: they are ignored and replaced; do all '
+                'processes have the same keys and prefix?',
+            )
+            return None
+        generation = None
+        if entry[0] == records.TOMBSTONE:
+            return None
+        if entry[0] != records.NONE:
+            generation = entry[2]
+        if self.counts(key, entry[1], generation):
+            return entry
+        return None
+
+    def counts(self, key: bytes, stamp: float, generation: int | None) -> bool:
+        """Whether an entry is young enough, and no fence stands before it.
+
+        :param generation: None for "there is none".
+        """
+        now = self.clock()
+        limit = self.negative_ttl if generation is None else self.ttl
+        if not now - limit <= stamp <= now + self.skew:
+            return False
+        return self.fences.admit(key, stamp, generation, now)
+
+    def keep_opened(
+        self, key: bytes, sealed: bytes, stamp: float, mapping: Any
+    ) -> None:
+        """Save opening the same bytes under the same key once more."""
+        if len(self.opened) >= _OPENED:
+            # Another thread may do it at the same time.
+            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
+                del self.opened[next(iter(self.opened))]
+        self.opened[key] = (sealed, stamp, mapping)
+
+    # -- filling -----------------------------------------------------------
+
+    def question(self, keys: list[bytes], seen: Mapping[bytes, Any]) -> Any:
+        """Before the backend is asked.
+
+        :param keys: what it will be asked for.
+        :param seen: what ``gets_many`` just said; it says nothing of keys
+            that are not to be filled.
+        """
+        tokens = {}
+        for key in keys:
+            there = seen.get(key, nodes.UNAVAILABLE)
+            if there is None:
+                tokens[key] = Token(None, None)
+            elif there is not nodes.UNAVAILABLE:
+                entry = self.codec.open(key, there[0])
+                tokens[key] = Token(there[1], records.least(entry))
+        standing = {key: self.fences.standing.get(key) for key in keys}
+        return Question(tokens, standing, self.clock(), time.monotonic())
+
+    def learn(
+        self,
+        question: Question,
+        answers: Mapping[bytes, tuple[int | None, codec.Entry | None]],
+    ) -> None:
+        """Store what the backend said, where nobody stored meanwhile.
+
+        :param answers: generation and entry (None: store none), by key; of
+            what the question was about and is not here, "there is none" is
+            stored.
+        """
+        for key, (known, _) in answers.items():
+            self.fences.lift(key, question.standing.get(key), known)
+        elapsed = self._elapsed(question)
+        if not 0 <= elapsed <= min(LONGEST_LOOK_UP, self.ttl):
+            return
+        fresh: dict[int, dict[bytes, bytes]] = {}
+        for key, token in question.tokens.items():
+            generation, entry = answers.get(
+                key, (None, [records.NONE, question.stamp])
+            )
+            life = self.ttl if generation is not None else self.negative_ttl
+            left = math.ceil(life - elapsed)
+            if left <= 0 or entry is None:
+                continue
+            if not self._may_fill(key, token, generation, question):
+                continue
+            sealed = self.codec.seal(key, entry)
+            if sealed is None:
+                continue
+            if token.cas is None:
+                fresh.setdefault(left, {})[key] = sealed
+            else:
+                self.cluster.ask('cas', key, sealed, token.cas, left)
+        for left, values in fresh.items():
+            self.cluster.add_many(values, left)
+
+    def _elapsed(self, question: Question) -> float:
+        """Seconds since the question; below 0 if the clock went back."""
+        by_clock = self.clock() - question.stamp
+        if by_clock < 0:
+            return by_clock
+        return max(by_clock, time.monotonic() - question.began)
+
+    def _may_fill(
+        self,
+        key: bytes,
+        token: Token,
+        generation: int | None,
+        question: Question,
+    ) -> bool:
+        was, now = question.standing[key], self.fences.standing.get(key)
+        if _number(was) != _number(now):
+            return False  # Forgotten meanwhile, in this process.
+        if token.least is None or generation is None:
+            return True
+        return generation >= token.least
+
+    # -- forgetting --------------------------------------------------------
+
+    def forget(self, key: bytes, minimum: int | None) -> None:
+        """Believe nothing older of the key; raises nothing."""
+        now = self.clock()
+        self.fences.raise_(key, minimum, now)
+        self.flights.part(key)
+        tomb = self.codec.seal(key, [records.TOMBSTONE, now, minimum])
+        self.cluster.ask('set', key, tomb, TOMBSTONE_LIFE, False)
+
+    def forget_cell(self, uuid: str, key: bytes) -> None:
+        """Believe nothing of a cell that was known up to now."""
+        with self._cells_lock:
+            self.era += 1
+            self.cells.pop(uuid, None)
+        self.forget(key, None)
+        self.flights.part_all()
+
+    def forget_all(self) -> None:
+        """Believe nothing that was known up to now."""
+        with self._cells_lock:
+            self.era += 1
+            self.cells.clear()
+        self.fences.raise_all(self.clock())
+        self.flights.part_all()
+
+    def keep_cell(self, cell: objects.CellMapping, era: int) -> None:
+        """Keep a version of a cell, if it is the newest.
+
+        :param era: when the question began that it answers.
+        """
+        with self._cells_lock:
+            known = self.cells.get(cell.uuid)
+            if era != self.era or (
+                known is not None and known.generation >= cell.generation
+            ):
+                return
+            if len(self.cells) >= _CELLS:
+                self.cells.clear()
+            self.cells[cell.uuid] = cell
+
+
+def _number(fence: fences.Fence | None) -> int | None:
+    return None if fence is None else fence.number

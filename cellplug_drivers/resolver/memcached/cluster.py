@@ -1,0 +1,148 @@
+"""The servers as one: pymemcache's HashClient over nodes of our own.
+
+Every key has one home. While its server is left out, a key is unavailable; it
+does not move to another server, which would leave old entries behind when
+the first one is back.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+from pymemcache.client import base
+from pymemcache.client import hash as hashing
+
+from cellplug import exception
+from cellplug_drivers.resolver.memcached import nodes
+from cellplug_drivers.resolver.memcached import notices
+
+
+class _Ring:
+    """Which server is a key's home: rendezvous hashing.
+
+    Two processes with the same servers, in whatever order, agree. Keys are
+    hashes already; pymemcache's own takes 10 us for each key.
+    """
+
+    def __init__(self) -> None:
+        self.salts: dict[str, bytes] = {}
+        self._only: str | None = None
+
+    def add_node(self, node: str) -> None:
+        """One server more."""
+        self.salts[node] = hashlib.sha256(node.encode()).digest()[:16]
+        self._only = node if len(self.salts) == 1 else None
+
+    def get_node(self, key: bytes) -> str:
+        """The key's home."""
+        if self._only is not None:
+            return self._only
+        return max(
+            (hashlib.blake2b(key, digest_size=8, salt=salt).digest(), node)
+            for node, salt in self.salts.items()
+        )[1]
+
+
+class Cluster(hashing.HashClient):  # type: ignore[misc]
+    """The servers as one.
+
+    A method returns what the key's server says, or UNAVAILABLE; of several
+    keys, UNAVAILABLE for those whose server does not answer. Nothing raises.
+    """
+
+    def __init__(
+        self,
+        servers: Iterable[Any],
+        *,
+        connect_timeout: float,
+        timeout: float,
+        max_pool_size: int,
+        retry_after: float,
+        told: notices.Notices,
+    ) -> None:
+        self._node_options: dict[str, Any] = {
+            'retry_after': retry_after,
+            'told': told,
+        }
+        super().__init__(
+            servers,
+            hasher=_Ring,
+            connect_timeout=connect_timeout,
+            timeout=timeout,
+            max_pool_size=max_pool_size,
+            no_delay=True,
+            use_pooling=True,
+        )
+
+    def add_server(self, server: Any, port: Any = None) -> None:
+        """One server more."""
+        node = nodes.Node(server, **self._node_options, **self.default_kwargs)
+        self.clients[node.name] = node
+        self.hasher.add_node(node.name)
+
+    def ask(self, command: str, key: bytes, *args: Any) -> Any:
+        """A command about one key, put to its home."""
+        node = self.clients[self.hasher.get_node(key)]
+        return node.ask(command, key, *args)
+
+    def ask_many(self, command: str, keys: Sequence[bytes]) -> dict[Any, Any]:
+        """``get_many`` or ``gets_many``: a round trip for each server."""
+        found: dict[Any, Any] = {}
+        for node, some in self._homes(keys):
+            answer = node.ask(command, some)
+            if answer is nodes.UNAVAILABLE:
+                answer = dict.fromkeys(some, nodes.UNAVAILABLE)
+            found.update(answer)
+        return found
+
+    def add_many(self, values: dict[bytes, bytes], expire: int) -> None:
+        """Add what is not there: a round trip for each server."""
+        for node, some in self._homes(list(values)):
+            node.ask('add_many', {key: values[key] for key in some}, expire)
+
+    def _homes(
+        self, keys: Sequence[bytes]
+    ) -> list[tuple[nodes.Node, list[bytes]]]:
+        if len(self.clients) == 1:
+            (node,) = self.clients.values()
+            return [(node, list(keys))] if keys else []
+        homes = collections.defaultdict(list)
+        for key in keys:
+            homes[self.hasher.get_node(key)].append(key)
+        return [(self.clients[name], some) for name, some in homes.items()]
+
+    def close(self) -> None:
+        """Close all connections."""
+        for node in self.clients.values():
+            node.close()
+
+
+def parse_servers(texts: Iterable[str]) -> list[Any]:
+    """What pymemcache takes for servers, each once.
+
+    :raises ConfigurationError: if there is none, or one is none.
+    """
+    servers = []
+    for text in texts:
+        try:
+            server = base.normalize_server_spec(text.strip())
+            host, port = server if isinstance(server, tuple) else (server, 1)
+        except ValueError:
+            host, port = '', 0
+            server = None
+        if not host or not 0 < port < 65536:
+            raise exception.ConfigurationError(
+                f'[resolver_memcached] servers: {text!r} is not host:port, '
+                '[IPv6 address]:port or unix:/path'
+            )
+        if server not in servers:
+            servers.append(server)
+    if not servers:
+        raise exception.ConfigurationError(
+            '[resolver_memcached] servers names no server'
+        )
+    return servers
