@@ -7,8 +7,11 @@ import os
 from typing import Any
 from typing import Protocol
 
+import sqlalchemy as sa
+
 from cellplug import exception
 from cellplug.db import engines as db_engines
+from cellplug.db import mysql
 from cellplug.db import registry as db_registry
 
 
@@ -70,7 +73,7 @@ class Lease:
 class Frame:
     """One outermost transaction: of one request, thread and database.
 
-    :ivar answered: whether a statement of it was answered.
+    :ivar heard: whether an event told that a statement was answered.
     :ivar core: the connection that was its session before a reader joined
         that wanted a real one.
     :ivar doomed: the error at which the server rolled back all of it.
@@ -79,10 +82,12 @@ class Frame:
     """
 
     __slots__ = (
-        'answered',
+        '_answers',
+        '_driver',
         'core',
         'doomed',
         'engines',
+        'heard',
         'hooked',
         'key',
         'lost',
@@ -106,12 +111,22 @@ class Frame:
         self.mode = mode
         self.pid = os.getpid()
         self.replica = False
-        self.answered = False
+        self.heard = False
+        self._driver: Any = None
+        self._answers = 0
         self.doomed: BaseException | None = None
         self.lost: exception.DatabaseUnavailable | None = None
         self.hooked = 0
         self.session = None
         self.core: Any = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether a statement of it was answered."""
+        driver = self._driver
+        return self.heard or (
+            driver is not None and driver.answers != self._answers
+        )
 
     def usable_session(self) -> Any:
         """The session, in the process that opened it.
@@ -167,10 +182,18 @@ class Frame:
                         {'cellplug_writer': True} if mode.writer else None
                     )
                 )
-            connection.info['cellplug_frame'] = self
+            self._watch(connection)
         except BaseException as exc:
             self.close(exc)
             raise
+
+    def _watch(self, connection: sa.Connection) -> None:
+        """Learn what becomes of the statements, from the driver or events."""
+        driver: Any = connection.connection.dbapi_connection
+        if isinstance(driver, mysql.Connection):
+            self._driver, self._answers = driver, driver.answers
+        else:
+            connection.info['cellplug_frame'] = self
 
     def orm_session(self) -> Any:
         """The session, also where a connection was enough so far."""

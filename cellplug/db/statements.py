@@ -1,6 +1,7 @@
 """What is watched of each statement, and of each error, of an engine.
 
-A frame is found by the ``info`` of the connection it has checked out.
+A frame is found by the ``info`` of the connection it has checked out. Of
+PyMySQL's connections nothing is watched here: they see to it themselves.
 """
 
 from __future__ import annotations
@@ -14,10 +15,7 @@ from oslo_db import exception as oslo_exception
 
 from cellplug import exception
 from cellplug.db import forking
-
-_ROLLED_BACK = (1213, 1020)
-"""At these MySQL and MariaDB have rolled back the whole transaction: a
-deadlock, and a row that changed since the snapshot."""
+from cellplug.db import mysql
 
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR, for psycopg and psycopg2."""
@@ -36,6 +34,8 @@ def watch(engine: sa.Engine) -> None:
     Refused are those of a child of a fork on its parent's connections, and
     those of a transaction that the server has ended by itself.
     """
+    if engine.dialect.driver == 'pymysql':
+        return
     sa.event.listen(engine, 'connect', _connected)
     # Not before_cursor_execute: what that raises oslo.db wraps and logs.
     sa.event.listen(engine, 'before_execute', _asking)
@@ -66,10 +66,19 @@ def _asking(connection: sa.Connection, *_: Any) -> None:
         raise frame.doomed
 
 
+def note_answer(connection: sa.Connection, driver: Any) -> None:
+    """A statement was answered that went past the events.
+
+    :param driver: the driver's own connection.
+    """
+    if not isinstance(driver, mysql.Connection):
+        _answered(connection)
+
+
 def _answered(connection: sa.Connection, *_: Any) -> None:
     frame = connection.info.get('cellplug_frame')
     if frame is not None:
-        frame.answered = True
+        frame.heard = True
 
 
 def _doom(context: sa.engine.ExceptionContext) -> None:
@@ -81,7 +90,7 @@ def _doom(context: sa.engine.ExceptionContext) -> None:
     arguments = context.original_exception.args
     if context.connection is None or arguments[:1] == ():
         return
-    if arguments[0] in _ROLLED_BACK:
+    if arguments[0] in mysql.ROLLED_BACK:
         frame = context.connection.info.get('cellplug_frame')
         if frame is not None and frame.doomed is None:
             frame.doomed = (
