@@ -6,6 +6,7 @@ import argparse
 import ast
 import enum
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from cellplug.objects import urls
 
 _WIDTH = 72
 """Of the text in a table; one line is easier to read than to scroll."""
+
+_ROLE = re.compile(r':\w+:`[~.]?([^`]+)`')
+"""A cross-reference, which is a link in the documentation alone."""
 
 Records = list[dict[str, Any]]
 
@@ -141,7 +145,7 @@ def meanings(kind: type[enum.Enum]) -> dict[str, str]:
             case ast.Assign(targets=[ast.Name(id=target)]):
                 name = target
             case ast.Expr(value=ast.Constant(value=str(text))) if name:
-                found[name] = ' '.join(text.split())
+                found[name] = _ROLE.sub(r'\1', ' '.join(text.split()))
                 name = None
     return found
 

@@ -98,7 +98,7 @@ class DriverShowTest(test_cmd_base.CommandTestCase):
         class Kind(enum.Enum):
             SILENT = 1
             SPOKEN = 2
-            """Says so."""
+            """Says :meth:`so`."""
 
         self.assertEqual({'SPOKEN': 'Says so.'}, driver_show.meanings(Kind))
         # Of a class made at run time there is no source at all.

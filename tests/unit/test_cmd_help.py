@@ -22,7 +22,7 @@ COMMANDS = [
     'cell create', 'cell delete', 'cell ensure', 'cell list', 'cell show',
     'cell update', 'cell verify',
     'db sync', 'db version',
-    'driver list', 'driver show',
+    'driver check', 'driver list', 'driver new', 'driver show',
     'instance list', 'instance map', 'instance show', 'instance verify',
 ]  # fmt: skip
 
