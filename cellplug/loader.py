@@ -189,6 +189,31 @@ def driver_options(
     return groups
 
 
+def chain(conf: cfg.ConfigOpts, interface: str) -> list[str]:
+    """The driver that the configuration names, and those behind it.
+
+    Who stands behind is what the option ``backend`` says. Nothing is built.
+
+    :param conf: with cellplug's options; those of the drivers are registered.
+    :raises DriverError: if one cannot be loaded, or stands in front of
+        itself.
+    """
+    names = [str(conf[interface].driver)]
+    while True:
+        last, group = names[-1], f'{interface}_{names[-1]}'
+        options = load_options(interface, last)
+        conf.register_opts(options, group)
+        if all(option.dest != 'backend' for option in options):
+            return names
+        behind = str(conf[group].backend)
+        if behind in names:
+            line = ' -> '.join([*names, behind])
+            raise exception.DriverLoadError(
+                interface, last, f'stands in front of itself: {line}'
+            )
+        names.append(behind)
+
+
 class Loader:
     """Builds and keeps the drivers of one router.
 

@@ -81,7 +81,11 @@ examples:
 {cell} stands for api, cell0, cell1 and so on; it is the only field. The
 databases and the vhosts (of cell1 and so on) must exist. What a former run
 left in them, or in the directory, is continued: its cells stay, and new
-instances are added."""
+instances are added.
+
+With --config-file FILE, the drivers are those that FILE chooses, by
+[resolver] driver and [transport_cache] driver, with their options. The lab
+takes no database, queue or cell from FILE."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The parser, with what the deployment is made of."""
@@ -124,6 +128,8 @@ instances are added."""
             instances=parsed_args.instances,
             directory=parsed_args.directory,
             real=parsed_args.real,
+            config_files=tuple(self.app.options.config_file),
+            config_dirs=tuple(self.app.options.config_dir),
             database_template=parsed_args.database_connection,
             transport_template=parsed_args.transport_url,
         )

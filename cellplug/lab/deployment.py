@@ -12,6 +12,8 @@ from oslo_config import cfg
 
 import cellplug
 from cellplug import exception
+from cellplug.conf import drivers
+from cellplug.lab import choosing
 from cellplug.lab import database
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
@@ -32,6 +34,7 @@ class Deployment:
     :ivar router: over all cells.
     :ivar cells: the cells that take instances, in order, cell0 left out.
     :ivar kind: for people: on what it runs.
+    :ivar drivers: the chain of drivers in use, by interface.
     """
 
     def __init__(
@@ -39,9 +42,11 @@ class Deployment:
         router: cellplug.CellRouter,
         cells: list[cellplug.CellMapping],
         kind: str,
+        drivers: dict[str, list[str]],
         check_workers: Callable[[], None],
     ) -> None:
         self.router = router
+        self.drivers = drivers
         self.cells = cells
         self.kind = kind
         self.check_workers = check_workers
@@ -76,36 +81,59 @@ def opened(
     servers: lab_servers.Servers,
     directory: lab_directory.Directory,
     count: int,
+    taken: choosing.Groups,
 ) -> Iterator[Deployment]:
     """Build the deployment, or continue a former one; end it afterwards.
 
     :param count: how many cells beside cell0.
+    :param taken: which drivers to use, and how.
     """
-    path = directory.write_conf(
-        lab_directory.CONF,
-        {
-            'api_database': {'connection': servers.database('api')},
-            'rpc': {'call_timeout': _CALL_TIMEOUT},
-        },
-    )
+    own = {
+        'api_database': {'connection': servers.database('api')},
+        'rpc': {'call_timeout': _CALL_TIMEOUT},
+    }
+    path = directory.write_conf(lab_directory.CONF, own, taken)
     conf = read_conf(path)
+    chains = choosing.chains(conf)
     cellplug.sync_api_database(conf)
+    cells = _ensure_cells(conf, servers, count)
+    # The cells are the same for each resolver, wherever it looks for them.
+    named: choosing.Named = {}
+    if choosing.STATIC in chains['resolver']:
+        named = choosing.static_groups(cells)
+        path = directory.write_conf(
+            lab_directory.CONF, {**own, **named}, taken
+        )
+    taking = [cell for cell in cells if not cell.is_cell0]
     with contextlib.ExitStack() as stack:
         router = stack.enter_context(
             cellplug.CellRouter.from_conf(
-                conf,
+                read_conf(path),
                 database=database.db,
                 allowed_remote_exmods=(errors.__name__,),
             )
         )
-        _ensure_cell(router, 'cell0', cellplug.CELL0_UUID, servers)
-        cells = [
-            _ensure_cell(router, f'cell{number + 1}', None, servers)
-            for number in range(count)
+        if servers.embedded:
+            check = _start_threads(stack, router, taking)
+        else:
+            check = _start_processes(stack, taking, directory, named, taken)
+        yield Deployment(router, taking, servers.kind, chains, check)
+
+
+def _ensure_cells(
+    conf: cfg.ConfigOpts, servers: lab_servers.Servers, count: int
+) -> list[cellplug.CellMapping]:
+    """All cells, cell0 first, made with the drivers that can make them."""
+    for interface in ('resolver', 'transport_cache'):
+        conf.set_override('driver', drivers.DEFAULTS[interface], interface)
+    with cellplug.CellRouter.from_conf(conf, database=database.db) as router:
+        return [
+            _ensure_cell(router, 'cell0', cellplug.CELL0_UUID, servers),
+            *(
+                _ensure_cell(router, f'cell{number + 1}', None, servers)
+                for number in range(count)
+            ),
         ]
-        start = _start_threads if servers.embedded else _start_processes
-        check = start(stack, router, cells, directory)
-        yield Deployment(router, cells, servers.kind, check)
 
 
 def _ensure_cell(
@@ -145,7 +173,6 @@ def _start_threads(
     stack: contextlib.ExitStack,
     router: cellplug.CellRouter,
     cells: list[cellplug.CellMapping],
-    directory: lab_directory.Directory,
 ) -> Callable[[], None]:
     """Run each cell's worker in this process."""
     started: list[Any] = []
@@ -157,7 +184,7 @@ def _start_threads(
 
     stack.callback(stop)
     for cell in cells:
-        server = worker.server(router, cell, f'worker-{cell.name}')
+        server = worker.server(router, cell.name, f'worker-{cell.name}')
         started.append(server)
         server.start()
     return lambda: None
@@ -165,22 +192,31 @@ def _start_threads(
 
 def _start_processes(
     stack: contextlib.ExitStack,
-    router: cellplug.CellRouter,
     cells: list[cellplug.CellMapping],
     directory: lab_directory.Directory,
+    named: choosing.Named,
+    taken: choosing.Groups,
 ) -> Callable[[], None]:
-    """Run each cell's worker in a process that knows its cell alone."""
+    """Run each cell's worker in a process of its own.
+
+    It knows its cell alone, as the process's own database and queue; or, if
+    the cells are named in the configuration, it finds its cell there.
+    """
     workers = lab_workers.Workers()
     stack.callback(workers.stop)
+    taken = {
+        group: options
+        for group, options in taken.items()
+        if group != 'api_database'
+    }
     for cell in cells:
         name = f'worker-{cell.name}'
-        path = directory.write_conf(
-            f'{name}.conf',
-            {
-                'DEFAULT': {'transport_url': cell.transport_url},
-                'database': {'connection': cell.database_connection},
-            },
-        )
-        workers.start(cell.name, path, directory.file(f'{name}.log'))
+        own = {
+            'DEFAULT': {'transport_url': cell.transport_url},
+            'database': {'connection': cell.database_connection},
+        }
+        path = directory.write_conf(f'{name}.conf', named or own, taken)
+        log = directory.file(f'{name}.log')
+        workers.start(cell.name, path, log, find_cell=bool(named))
     workers.wait()
     return workers.check

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,27 +74,45 @@ class Directory:
         fresh.replace(self._marker)
 
     def write_conf(
-        self, name: str, groups: Mapping[str, Mapping[str, str]]
+        self,
+        name: str,
+        groups: Mapping[str, Mapping[str, str]],
+        taken: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
     ) -> str:
         """Write a configuration file that nobody else may read.
 
+        :param groups: values by group and option.
+        :param taken: what stands in other files, to be written as it is;
+            ``groups`` win.
         :returns: its path.
         """
-        lines = []
-        for group, options in groups.items():
-            lines.append(f'[{group}]')
-            lines += [
+        texts: dict[str, dict[str, Sequence[str]]] = {}
+        for group, options in (taken or {}).items():
+            texts[group] = dict(options)
+        for group, values in groups.items():
+            texts.setdefault(group, {}).update(
                 # oslo.config would put a $name's value in its place.
-                f'{option} = {value.replace("$", "$$")}'
-                for option, value in options.items()
-            ]
+                (option, [value.replace('$', '$$')])
+                for option, value in values.items()
+            )
         path = self.file(name)
         descriptor = os.open(
             path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600
         )
         with os.fdopen(descriptor, 'w') as file:
-            file.write('\n'.join(lines) + '\n')
+            file.writelines(_lines(texts))
         return path
+
+
+def _lines(
+    texts: Mapping[str, Mapping[str, Sequence[str]]],
+) -> Iterator[str]:
+    for group, options in texts.items():
+        yield f'[{group}]\n'
+        for option, values in options.items():
+            for value in values:
+                # A value of several lines goes on where a line is indented.
+                yield f'{option} = {value}\n'.replace('\n', '\n  ').rstrip(' ')
 
 
 @contextlib.contextmanager

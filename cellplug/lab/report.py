@@ -17,6 +17,7 @@ class Report:
     """Everything there is to say about a run.
 
     :ivar kind: on what it ran.
+    :ivar drivers: the chain of drivers in use, by interface.
     :ivar directory: where it was kept, None if it was not.
     :ivar own_servers: whether the servers, and what is there, are the user's.
     :ivar cells: all cells, cell0 first.
@@ -24,6 +25,7 @@ class Report:
     """
 
     kind: str
+    drivers: dict[str, list[str]]
     directory: str | None
     own_servers: bool
     cells: list[cellplug.CellMapping]
@@ -45,6 +47,7 @@ class Report:
         """The report for ``-f json``; times in milliseconds."""
         return {
             'deployment': self.kind,
+            'drivers': self.drivers,
             'directory': self.directory,
             'seconds': round(self.seconds, 3),
             'cells': [self._cell(cell) for cell in self.cells],

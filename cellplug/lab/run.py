@@ -6,6 +6,7 @@ import time
 
 import cellplug
 from cellplug.lab import check as lab_check
+from cellplug.lab import choosing
 from cellplug.lab import deployment as lab_deployment
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
@@ -26,11 +27,12 @@ def run(
         started has ended then, also after a KeyboardInterrupt.
     """
     settings.check()
+    taken = choosing.chosen(settings.config_files, settings.config_dirs)
     began = time.monotonic()
     with lab_directory.opened(settings.directory) as directory:
         log = directory.file(lab_directory.LOG) if directory.kept else None
         with quiet.logging_to(log):
-            return _run(settings, directory, progress, began)
+            return _run(settings, directory, progress, began, taken)
 
 
 def check(path: str) -> lab_check.Outcome:
@@ -47,6 +49,7 @@ def _run(
     directory: lab_directory.Directory,
     progress: lab_traffic.Progress,
     began: float,
+    taken: choosing.Groups,
 ) -> report.Report:
     count, deleted = _former(settings, directory)
     directory.write(count, deleted)
@@ -55,7 +58,9 @@ def _run(
     )
     with lab_servers.opened(settings, directory) as servers:
         progress.phase(f'Making {count} cells and their workers')
-        with lab_deployment.opened(servers, directory, count) as deployment:
+        with lab_deployment.opened(
+            servers, directory, count, taken
+        ) as deployment:
             traffic = lab_traffic.Traffic(deployment, progress)
             try:
                 traffic.run(settings.instances)
@@ -69,6 +74,7 @@ def _run(
         outcome.problems[:0] = traffic.problems
     return report.Report(
         kind=deployment.kind,
+        drivers=deployment.drivers,
         directory=directory.path if directory.kept else None,
         own_servers=settings.own_servers,
         cells=cells,

@@ -28,6 +28,8 @@ class Settings:
     :ivar instances: how many to boot.
     :ivar directory: where to keep everything; None: nowhere.
     :ivar real: on a private MariaDB and RabbitMQ.
+    :ivar config_files: whose choice of drivers to follow; likewise
+        ``config_dirs``.
     :ivar database_template: a URL with ``{cell}``, for servers of one's own;
         a secret. Likewise ``transport_template``.
     """
@@ -36,6 +38,8 @@ class Settings:
     instances: int = DEFAULT_INSTANCES
     directory: str | None = None
     real: bool = False
+    config_files: tuple[str, ...] = ()
+    config_dirs: tuple[str, ...] = ()
     database_template: str | None = dataclasses.field(default=None, repr=False)
     transport_template: str | None = dataclasses.field(
         default=None, repr=False

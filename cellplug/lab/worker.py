@@ -2,15 +2,19 @@
 
 ``python -m cellplug.lab.worker --config-file FILE --host NAME`` runs one as a
 process of its own. Its configuration names its cell's database and queue and
-nothing else: a worker knows of no API database and of no other cell.
+nothing else: a worker knows of no API database and of no other cell. With
+``--cell NAME`` it finds its cell by the configured resolver instead. At
+SIGHUP it reads its configuration again.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +28,15 @@ from cellplug.lab import database
 
 READY = 'ready'
 """The line a worker prints once it answers."""
+
+_STOP = 'stop'
+_ORDERS = types.MappingProxyType(
+    {
+        signal.SIGTERM: _STOP,
+        signal.SIGINT: _STOP,
+        signal.SIGHUP: 'reload',
+    }
+)
 
 
 class Worker:
@@ -56,12 +69,12 @@ class Worker:
 
 def server(
     router: cellplug.CellRouter,
-    cell: cellplug.CellMapping | None,
+    cell: str | None,
     host: str,
 ) -> Any:
     """An RPC server for a worker.
 
-    :param cell: None for the process's own cell.
+    :param cell: its name; None for the process's own cell.
     """
     target = rpc.Target(topic=api.TOPIC, server=host)
     return router.rpc_server(cell, target, [Worker(host)])
@@ -73,6 +86,12 @@ def _conf(argv: Sequence[str]) -> cfg.ConfigOpts:
     conf.register_cli_opts(
         [
             cfg.StrOpt('host', required=True, help='The name of the host.'),
+            cfg.StrOpt(
+                'cell',
+                help='The name of the cell to work for, which the resolver '
+                'finds. By default the one whose database and queue are '
+                '[database] connection and [DEFAULT] transport_url.',
+            ),
             cfg.BoolOpt(
                 'stop-on-eof',
                 default=False,
@@ -90,33 +109,44 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code; 1 if the cell's queue cannot be used.
     """
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
+    # Its put() is safe in a signal's handler; an Event's set() is not.
+    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for signum, order in _ORDERS.items():
+        signal.signal(signum, lambda *_, order=order: orders.put(order))
     try:
         conf = _conf(sys.argv[1:] if argv is None else argv)
         if conf.stop_on_eof:
             threading.Thread(
-                target=_wait_for_eof, args=(stop,), daemon=True
+                target=_wait_for_eof, args=(orders,), daemon=True
             ).start()
-        with (
-            cellplug.CellRouter.from_conf(
-                conf, database=database.db
-            ) as router,
-            server(router, None, conf.host),
-        ):
-            print(READY, flush=True)
-            stop.wait()
+        with cellplug.CellRouter.from_conf(
+            conf, database=database.db
+        ) as router:
+            with server(router, conf.cell, conf.host):
+                print(READY, flush=True)
+                while orders.get() != _STOP:
+                    _reload(router)
     except (exception.CellplugError, cfg.Error) as exc:
         print(f'worker: {exc}', file=sys.stderr)
         return 1
     return 0
 
 
-def _wait_for_eof(stop: threading.Event) -> None:
+def _reload(router: cellplug.CellRouter) -> None:
+    """Take up an edited configuration, and say what came of it."""
+    try:
+        router.reload()
+    except exception.CellplugError as exc:
+        said = f'the former configuration stays in effect: {exc}'
+    else:
+        said = 'the configuration was read again and is in effect'
+    print(f'reload: {said}', file=sys.stderr, flush=True)
+
+
+def _wait_for_eof(orders: queue.SimpleQueue[str]) -> None:
     while os.read(sys.stdin.fileno(), 64):
         pass
-    stop.set()
+    orders.put(_STOP)
 
 
 if __name__ == '__main__':

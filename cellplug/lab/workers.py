@@ -30,10 +30,20 @@ class WorkerProcess:
     so that it does not outlive the lab either if that is killed.
 
     :ivar cell: the cell's name.
+    :param find_cell: the cell is found by its name, in the configuration;
+        else it is the process's own.
     """
 
-    def __init__(self, cell: str, config_file: str, log_file: str) -> None:
+    def __init__(
+        self,
+        cell: str,
+        config_file: str,
+        log_file: str,
+        *,
+        find_cell: bool = False,
+    ) -> None:
         self.cell = cell
+        which = ('--cell', cell) if find_cell else ()
         self._log_file = Path(log_file)
         with self._log_file.open('ab') as log:
             self.process = subprocess.Popen(
@@ -41,6 +51,7 @@ class WorkerProcess:
                     *(sys.executable, '-P', '-m', 'cellplug.lab.worker'),
                     *('--config-file', config_file),
                     *('--host', f'worker-{cell}', '--stop-on-eof'),
+                    *which,
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -103,9 +114,18 @@ class Workers:
     def __init__(self) -> None:
         self._all: list[WorkerProcess] = []
 
-    def start(self, cell: str, config_file: str, log_file: str) -> None:
+    def start(
+        self,
+        cell: str,
+        config_file: str,
+        log_file: str,
+        *,
+        find_cell: bool = False,
+    ) -> None:
         """Start one; :meth:`wait` for all of them afterwards."""
-        self._all.append(WorkerProcess(cell, config_file, log_file))
+        self._all.append(
+            WorkerProcess(cell, config_file, log_file, find_cell=find_cell)
+        )
 
     def wait(self) -> None:
         """Wait until every worker answers.

@@ -52,6 +52,7 @@ def make_report(instances=5, cells=3, directory=None, problems=(), **values):
     ]
     return report.Report(
         kind='servers',
+        drivers={'resolver': ['local', 'database']},
         directory=directory,
         own_servers=False,
         cells=made,
