@@ -25,7 +25,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ('SQLAlchemy', 'oslo.db', 'oslo.messaging', 'PyMySQL', 'psycopg')
+LIBRARIES = (
+    'SQLAlchemy',
+    'oslo.db',
+    'oslo.messaging',
+    'PyMySQL',
+    'psycopg',
+    'pymemcache',
+)
 
 
 @dataclasses.dataclass(frozen=True)

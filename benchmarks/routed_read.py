@@ -114,6 +114,7 @@ class Setting:
                 cellplug.CellRouter.from_conf(deployed.conf, database=db)
             )
         )
+        self.deployed = deployed
         self.context = deployed.context()
         self.url = deployed.fresh_database()
         self.keys = fill(self.url)
