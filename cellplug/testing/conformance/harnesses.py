@@ -64,7 +64,12 @@ class Harness:
     """What any driver's suite needs; this one is for drivers without source.
 
     One is made, started and stopped for each check.
+
+    :cvar forks_busy: whether a process may fork while threads are inside the
+        source's client. False where that client itself does not bear it.
     """
+
+    forks_busy = True
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -111,7 +116,12 @@ class ResolverHarness(Harness, abc.ABC):
 
     It does not tell the driver to forget: the suite does that, as a router
     would, or does not, where that is what it checks.
+
+    :cvar breaks_cells: whether :meth:`break_source` takes the cells away, or
+        the instances alone.
     """
+
+    breaks_cells = True
 
     @abc.abstractmethod
     def put_cell(self, cell: objects.CellMapping) -> objects.CellMapping:
@@ -119,7 +129,8 @@ class ResolverHarness(Harness, abc.ABC):
 
         :param cell: its generation grows with each call; a source that makes
             generations of its own ignores it.
-        :returns: the cell as the source now has it.
+        :returns: the cell as the source now has it; its generation is the one
+            that the driver will answer with.
         """
 
     @abc.abstractmethod
@@ -161,6 +172,10 @@ class DatabaseHarness(ResolverHarness):
 
     :ivar folder: a folder that goes with the harness.
     """
+
+    # A lock of SQLite's own that another thread holds at fork is held for
+    # ever in the child.
+    forks_busy = False
 
     def __init__(self) -> None:
         self._undo: list[Callable[[], None]] = []

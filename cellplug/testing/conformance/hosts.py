@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
@@ -42,7 +44,6 @@ class CountedTransport:
 
     :ivar pid: the process that opened it.
     :ivar closed: how often it was closed, in this process.
-    :ivar users: how many checks use it at the moment.
     :ivar closed_in_use: whether it was closed while somebody used it.
     """
 
@@ -51,12 +52,23 @@ class CountedTransport:
         self.pid = os.getpid()
         self.broken = False
         self.closed = 0
-        self.users = 0
         self.closed_in_use = False
+        self._users: list[bool] = []
+
+    def enter(self) -> None:
+        """Somebody uses it."""
+        self._users.append(True)
+
+    def leave(self) -> None:
+        """And does so no more."""
+        self._users.pop()
 
     def close(self) -> None:
+        """Note that it was closed, and whether it may have been."""
         self.closed += 1
-        self.closed_in_use = self.closed_in_use or self.users > 0
+        # A child inherits the parent's users, who are none of its own.
+        if self._users and self.pid == os.getpid():
+            self.closed_in_use = True
 
 
 class Gate(interfaces.Resolver):
@@ -64,11 +76,13 @@ class Gate(interfaces.Resolver):
 
     :ivar broken: whether look-ups fail, as if the source were down.
     :ivar hold: where the next look-up stands still with its answer.
+    :ivar one_at_a_time: held while somebody is behind the gate, if set.
     """
 
     def __init__(self, behind: Any) -> None:
         self._behind = behind
         self.broken = False
+        self.one_at_a_time: threading.Lock | None = None
         self.hold: harnesses.Hold | None = None
 
     @property
@@ -81,7 +95,8 @@ class Gate(interfaces.Resolver):
             raise exception.DatabaseUnavailable('the source', 'it is broken')
         hold = self.hold
         try:
-            return getattr(self._behind, method)(*args, **kwargs)
+            with self.one_at_a_time or contextlib.nullcontext():
+                return getattr(self._behind, method)(*args, **kwargs)
         finally:
             if hold is not None:
                 hold.stop_here()
@@ -129,6 +144,7 @@ class SuiteHost:
     """The :class:`cellplug.interfaces.DriverHost` of one check.
 
     :ivar opened: the transports that were opened, in order.
+    :ivar refuse: what opening one raises, if set.
     :ivar gates: what stands before the resolvers that drivers loaded.
     """
 
@@ -142,6 +158,7 @@ class SuiteHost:
         self.clock: Callable[[], float] = Clock()
         self.database: cellplug.Database = harness.database
         self.opened: list[CountedTransport] = []
+        self.refuse: Exception | None = None
         self.gates: dict[tuple[str, str], Any] = {}
 
     def build(self, interface: str, driver: str | type[Any]) -> Any:
@@ -171,6 +188,8 @@ class SuiteHost:
         """A transport that is counted."""
         if url == BAD_URL:
             raise exception.InvalidURL('transport_url', 'names no queue')
+        if self.refuse is not None:
+            raise self.refuse
         made = CountedTransport(url)
         self.opened.append(made)
         return made
