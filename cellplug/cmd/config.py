@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 
 from oslo_config import cfg
@@ -22,8 +24,20 @@ def build(files: Sequence[str], directories: Sequence[str]) -> cfg.ConfigOpts:
     :raises ConfigurationError: if one is missing or cannot be read, or holds
         a value that an option of cellplug cannot have.
     """
-    conf = cfg.ConfigOpts()
+    conf = parse(files, directories)
     cellplug_conf.register_opts(conf)
+    # oslo.config finds a bad value only when it is read.
+    for _, _, line in bad_values(conf, cellplug_conf.list_opts()):
+        raise exception.ConfigurationError(line)
+    return conf
+
+
+def parse(files: Sequence[str], directories: Sequence[str]) -> cfg.ConfigOpts:
+    """The same files, with no options registered.
+
+    :raises ConfigurationError: if one is missing or cannot be read.
+    """
+    conf = cfg.ConfigOpts()
     arguments = [f'--config-file={one}' for one in files]
     arguments += [f'--config-dir={one}' for one in directories]
     try:
@@ -31,27 +45,32 @@ def build(files: Sequence[str], directories: Sequence[str]) -> cfg.ConfigOpts:
     except reading.UNREADABLE as exc:
         # Not "from exc", whose text may quote a password.
         raise exception.ConfigurationError(reading.explain(exc)) from None
-    _check_values(conf)
     return conf
 
 
-def _check_values(conf: cfg.ConfigOpts) -> None:
-    """Read every option once: oslo.config finds a bad value only then."""
-    for group, options in cellplug_conf.list_opts():
+def bad_values(
+    conf: cfg.ConfigOpts, groups: Iterable[tuple[str, Sequence[cfg.Opt]]]
+) -> Iterator[tuple[str, str, str]]:
+    """Group, name and a line for each option whose value cannot be.
+
+    :param groups: options that are registered.
+    """
+    for group, options in groups:
         for option in options:
             try:
                 getattr(conf[group], option.dest)
-            except cfg.Error as exc:
-                raise exception.ConfigurationError(
-                    _bad_value(group, option.name, str(exc))
-                ) from exc
+            except (cfg.Error, ValueError) as exc:
+                line = _bad_value(group, option, str(exc))
+                yield group, option.name, line
 
 
-def _bad_value(group: str, option: str, text: str) -> str:
+def _bad_value(group: str, option: cfg.Opt, text: str) -> str:
     match = _BAD_VALUE.search(text)
     where, why = (match[1], match[2]) if match else ('', text)
+    if option.secret:
+        why = 'it cannot be read; a plain $ is written as $$'
     place = f' in {where}' if where else ''
-    return f'[{group}] {option}{place} has a bad value: {why}'
+    return f'[{group}] {option.name}{place} has a bad value: {why}'
 
 
 def no_api_database(conf: cfg.ConfigOpts) -> exception.ConfigurationError:

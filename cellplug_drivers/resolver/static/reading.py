@@ -177,7 +177,7 @@ def _cell(
     values = {key: source.value(found, group, key) for key in known}
     if not source.keys(group) and not values['uuid']:
         found.add(
-            f'the group is missing; {options.GROUP}.cells names the cell '
+            f'the group is missing; [{options.GROUP}] cells names the cell '
             f'{checking.shown(name)}',
             group,
         )
