@@ -7,7 +7,6 @@ a deadline.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator
 from typing import Any
@@ -17,32 +16,13 @@ import psycopg
 from cellplug.db import forking
 
 
-class Connection(psycopg.Connection[Any]):
+class Connection(forking.Owned, psycopg.Connection[Any]):
     """A psycopg connection with a bound on every wait.
 
     :cvar read_timeout: seconds; set by :func:`connection_class`.
     """
 
     read_timeout: float
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pid = os.getpid()
-        super().__init__(*args, **kwargs)
-
-    def commit(self) -> None:
-        """Commit; raise TransactionForked in a child of a fork."""
-        forking.check(self._pid)
-        super().commit()
-
-    def rollback(self) -> None:
-        """Roll back; in a child of a fork, leave that to the parent."""
-        if not forking.is_foreign(self._pid):
-            super().rollback()
-
-    def close(self) -> None:
-        """Close; in a child of a fork, leave that to the parent."""
-        if not forking.is_foreign(self._pid):
-            super().close()
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
         """Wait for the server; close the connection when it stays silent.

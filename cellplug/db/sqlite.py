@@ -12,30 +12,11 @@ import sqlalchemy as sa
 from cellplug.db import forking
 
 
-class Connection(sqlite3.Connection):
+class Connection(forking.Owned, sqlite3.Connection):
     """A connection that a child of a fork leaves alone.
 
     There, a ROLLBACK would play the parent's journal back into the file.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pid = os.getpid()
-        super().__init__(*args, **kwargs)
-
-    def commit(self) -> None:
-        """Commit; raise TransactionForked in a child of a fork."""
-        forking.check(self._pid)
-        super().commit()
-
-    def rollback(self) -> None:
-        """Roll back; in a child of a fork, leave that to the parent."""
-        if not forking.is_foreign(self._pid):
-            super().rollback()
-
-    def close(self) -> None:
-        """Close; in a child of a fork, leave that to the parent."""
-        if not forking.is_foreign(self._pid):
-            super().close()
 
 
 class ExistingConnection(Connection):
