@@ -196,6 +196,16 @@ class OneServerTest(OwnTestCase):
         self.client().set(key, old, noreply=False)
         self.assertEqual(self.mapping, one.get_instance(self.instance))
 
+    def test_a_late_look_up_does_not_store_what_was_forgotten_meanwhile(self):
+        # Its tombstone was lost with the server.
+        one, other = self.open(retry_after=0.05), self.open()
+        with self.held(lambda: one.get_instance(self.instance)):
+            self.service.kill()
+            self.mapping = self.move(self.mapping, self.cell2, one)
+            self.service.start()
+            self.wait_until_up(one)
+        self.assertEqual(self.mapping, other.get_instance(self.instance))
+
     def test_one_with_no_room_left_is_a_miss(self):
         one = self.open()
         cluster = one._process.cache.cluster

@@ -141,6 +141,13 @@ class ChangeTest(resolver_tests.SharedTestCase):
         self.assertEqual([moved] * 2, self.both())
         self.assertEqual([], self.asked())
 
+    def test_what_a_backend_says_that_lags_behind_is_not_stored(self):
+        moved = self.move(self.mapping, self.cell2, self.one)
+        self.source.instances[self.instance] = self.mapping
+        self.other.get_instance(self.instance)
+        self.source.instances[self.instance] = moved
+        self.assertEqual([moved] * 2, self.both())
+
     def test_more_forgotten_than_can_be_noted_is_forgotten(self):
         self.useFixture(
             fixtures.MonkeyPatch(
@@ -267,23 +274,27 @@ class RaceTest(resolver_tests.SharedTestCase):
             # As if the tombstone had had its time.
             self.client().delete(self.one._keys.instance(self.instance))
             self.clock.ahead += 31
-        self.assertEqual(moved, self.other.get_instance(self.instance))
+        self.assertEqual(moved, self.open().get_instance(self.instance))
 
     def test_who_comes_after_a_move_does_not_join_one_from_before(self):
         one = self.open(leader_timeout=helpers.PATIENCE)
+        joined = self.joined()
         with self.held(lambda: one.get_instance(self.instance)) as hold:
             moved = self.move(self.mapping, self.cell2, one)
             self.assertEqual(moved, one.get_instance(self.instance))
+            self.assertFalse(joined.is_set())
         self.assertEqual([self.mapping], hold.results)
         self.assertEqual(moved, one.get_instance(self.instance))
 
     def test_who_comes_after_a_cell_changed_neither(self):
         one = self.open(leader_timeout=helpers.PATIENCE)
+        joined = self.joined()
         with self.held(lambda: one.get_instance(self.instance)):
             self.source.edit_cell(self.cell1, 'renamed')
             one.forget_cell(self.cell1.uuid)
             found = one.get_instance(self.instance)
             self.assertEqual('renamed', found.cell.name)
+            self.assertFalse(joined.is_set())
         found = one.get_instance(self.instance)
         self.assertEqual('renamed', found.cell.name)
 
