@@ -19,7 +19,6 @@ import threading
 from typing import Any
 
 from pymysql import connections
-from pymysql import err
 
 from cellplug.db import forking
 
@@ -80,19 +79,19 @@ class Connection(connections.Connection):
         """
         forking.check(self._pid)
         if self._refusal is not None:
-            raise type(self._refusal)(*self._refusal.args)
+            raise self._refusal
         self._ended = False
         super()._execute_command(command, sql)  # type: ignore[misc]
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
-        try:
-            rows = super()._read_query_result(unbuffered)  # type: ignore[misc]
-        except err.MySQLError as exc:
-            if exc.args[:1] and exc.args[0] in ROLLED_BACK:
-                self._refusal = None if self.get_autocommit() else exc
-            raise
+        rows = super()._read_query_result(unbuffered)  # type: ignore[misc]
         self.answers += 1
         return rows
+
+    def refuse(self, error: BaseException) -> None:
+        """The transaction is lost; raise this for all but a rollback."""
+        if self._refusal is None and not self.get_autocommit():
+            self._refusal = error
 
     def commit(self) -> None:
         """Commit, and remember it once the server has answered."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
+from oslo_db.sqlalchemy import exc_filters
 
 from cellplug import exception
 from cellplug.db import forking
@@ -35,6 +36,8 @@ def watch(engine: sa.Engine) -> None:
     those of a transaction that the server has ended by itself.
     """
     if engine.dialect.driver == 'pymysql':
+        _listen_before_oslo(engine, _pass_ours)
+        sa.event.listen(engine, 'handle_error', _doom)
         return
     sa.event.listen(engine, 'connect', _connected)
     # Not before_cursor_execute: what that raises oslo.db wraps and logs.
@@ -81,6 +84,24 @@ def _answered(connection: sa.Connection, *_: Any) -> None:
         frame.heard = True
 
 
+def _listen_before_oslo(engine: sa.Engine, listener: Any) -> None:
+    """See errors before oslo.db's filters, which wrap and log what is ours.
+
+    SQLAlchemy ignores ``insert`` for this event, so theirs is put off.
+    """
+    filters = exc_filters.handler
+    sa.event.remove(engine, 'handle_error', filters)
+    sa.event.listen(engine, 'handle_error', listener)
+    sa.event.listen(engine, 'handle_error', filters, retval=True)
+
+
+def _pass_ours(context: sa.engine.ExceptionContext) -> None:
+    """Let pass as it is what a connection of ours refused by itself."""
+    error = context.original_exception
+    if isinstance(error, exception.CellplugError | oslo_exception.DBError):
+        raise error
+
+
 def _doom(context: sa.engine.ExceptionContext) -> None:
     """Remember that the server has rolled back everything.
 
@@ -90,12 +111,16 @@ def _doom(context: sa.engine.ExceptionContext) -> None:
     arguments = context.original_exception.args
     if context.connection is None or arguments[:1] == ():
         return
-    if arguments[0] in mysql.ROLLED_BACK:
-        frame = context.connection.info.get('cellplug_frame')
-        if frame is not None and frame.doomed is None:
-            frame.doomed = (
-                context.chained_exception or context.sqlalchemy_exception
-            )
+    if arguments[0] not in mysql.ROLLED_BACK:
+        return
+    error = context.chained_exception or context.sqlalchemy_exception
+    driver: Any = context.connection.connection.dbapi_connection
+    if isinstance(driver, mysql.Connection):
+        driver.refuse(error or context.original_exception)
+        return
+    frame = context.connection.info.get('cellplug_frame')
+    if frame is not None and frame.doomed is None:
+        frame.doomed = error
 
 
 def _redeem(connection: sa.Connection) -> None:
