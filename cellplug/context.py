@@ -218,6 +218,17 @@ class RequestContext(_Provider):
         return state
 
 
+class InternalContext(RequestContext):
+    """A context for transactions that are nobody's request.
+
+    Drivers may use it too. It never becomes the thread's current one, which
+    oslo.context would make of any other: log lines of a request would name it.
+    """
+
+    def update_store(self) -> None:
+        """Leave oslo.context's current context as it is."""
+
+
 def _route(values: Any) -> mappings.Route | None:
     if values is None:
         return None

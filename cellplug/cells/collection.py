@@ -6,11 +6,11 @@ import enum
 from typing import Any
 from typing import Literal
 
+from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
 from cellplug.cells import asking
 from cellplug.cells import checking
-from cellplug.cells import internal
 from cellplug.cells import schemas
 from cellplug.db import registry as db_registry
 from cellplug.objects import identifiers
@@ -177,7 +177,7 @@ class CellCollection:
                 return
 
     def _check_unique(self, values: dict[str, Any], own: str) -> None:
-        context = internal.InternalContext()
+        context = cellplug_context.InternalContext()
         with self._database.api.reader.primary.using(context) as session:
             db.cell_queries.check_unique(session, values, own)
 
@@ -279,12 +279,14 @@ class CellCollection:
     def _current(self, cell: Cell) -> mappings.CellMapping:
         if self._asking.own_cells:
             return self.get(cell)
-        context = internal.InternalContext()
+        context = cellplug_context.InternalContext()
         with self._database.api.reader.primary.using(context) as session:
             return db.cell_queries.get(session, checking.named(cell))
 
     def _writing(self) -> Any:
-        return self._database.api.writer.using(internal.InternalContext())
+        return self._database.api.writer.using(
+            cellplug_context.InternalContext()
+        )
 
     def _changed(self, mapping: mappings.CellMapping) -> None:
         self._resolver.forget_cell(mapping.uuid)

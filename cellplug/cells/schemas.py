@@ -11,7 +11,6 @@ from oslo_config import cfg
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
-from cellplug.cells import internal
 from cellplug.db import engines as db_engines
 from cellplug.db import errors
 from cellplug.db import mysql
@@ -173,7 +172,9 @@ class Claims:
                 identity.force_claim(connection, cell_uuid)
 
     def _is_known(self, cell_uuid: str) -> bool:
-        context: cellplug_context.RequestContext = internal.InternalContext()
+        context: cellplug_context.RequestContext = (
+            cellplug_context.InternalContext()
+        )
         with self._database.api.writer.independent.using(context) as session:
             try:
                 db.cell_queries.get(session, cell_uuid)

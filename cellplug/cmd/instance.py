@@ -38,9 +38,9 @@ def _everything(mapping: InstanceMapping) -> dict[str, Any]:
 
 
 def _context() -> Any:
-    from cellplug.cells import internal
+    from cellplug import context
 
-    return internal.InternalContext()
+    return context.InternalContext()
 
 
 def _add_instance(parser: argparse.ArgumentParser) -> None:

@@ -15,13 +15,7 @@ from cellplug import objects
 
 R = TypeVar('R')
 _Query = Callable[..., R]
-
-
-class _Context(cellplug_context.RequestContext):
-    """The driver's own context; never a thread's current one."""
-
-    def update_store(self) -> None:
-        """Leave oslo.context's current context as it is."""
+_Context = cellplug_context.InternalContext
 
 
 def _cell(context: _Context, cell: str) -> objects.CellMapping:

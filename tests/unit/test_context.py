@@ -10,6 +10,7 @@ from oslo_context import context as oslo_context
 from oslo_db import exception as oslo_exception
 
 import cellplug
+from cellplug import context as cellplug_context
 from cellplug import exception
 
 INSTANCE = 'a3f1f3b4-6a0f-4f3e-9f0a-7a4b1f6f2a11'
@@ -103,6 +104,13 @@ class TestCopies(testtools.TestCase):
         ):
             make()
             self.assertIs(current, oslo_context.get_current())
+
+    def test_an_internal_context_is_never_the_current_one(self):
+        current = cellplug.RequestContext(overwrite=True)
+        cellplug_context.InternalContext(overwrite=True)
+        self.assertIs(current, oslo_context.get_current())
+        cellplug.RequestContext(overwrite=True)
+        self.assertIsNot(current, oslo_context.get_current())
 
     def test_session_outside_a_transaction_is_an_error(self):
         for context in (targeted(), copy.copy(targeted())):
