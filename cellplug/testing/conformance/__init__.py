@@ -13,8 +13,8 @@ harness or a driver may need more.
 """
 
 from cellplug.testing.conformance.base import AREAS
-from cellplug.testing.conformance.harnesses import DatabaseHarness
-from cellplug.testing.conformance.harnesses import find_harness
+from cellplug.testing.conformance.finding import DatabaseHarness
+from cellplug.testing.conformance.finding import find_harness
 from cellplug.testing.conformance.harnesses import Harness
 from cellplug.testing.conformance.harnesses import Hold
 from cellplug.testing.conformance.harnesses import ResolverHarness

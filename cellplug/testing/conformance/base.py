@@ -14,6 +14,7 @@ from typing import TypeVar
 from oslo_config import cfg
 
 from cellplug import exception
+from cellplug.testing.conformance import finding
 from cellplug.testing.conformance import harnesses
 from cellplug.testing.conformance import hosts
 
@@ -71,7 +72,7 @@ class Suite(TestCase):
     :cvar options: values for the driver's own group.
     :cvar harness: makes the harness: a class, or a function without
         arguments. By default that of the driver's name, see
-        :func:`.harnesses.find_harness`.
+        :func:`.finding.find_harness`.
     :cvar conf: a parsed configuration to take the driver's options from.
 
     :ivar source: the harness of this check, started.
@@ -103,7 +104,7 @@ class Suite(TestCase):
 
     def _default_harness(self) -> Callable[[], harnesses.Harness]:
         name = self.driver if isinstance(self.driver, str) else hosts.UNNAMED
-        return harnesses.find_harness(self.interface, name)
+        return finding.find_harness(self.interface, name)
 
     def make_host(self) -> hosts.SuiteHost:
         """A host on the harness, with no driver built yet."""

@@ -10,13 +10,16 @@ from cellplug.objects import identifiers
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import resolver_base
 from cellplug.testing.conformance import resolver_forgetting
+from cellplug.testing.conformance import resolver_together
 from cellplug.testing.conformance import resolver_trouble
 
 Capability = resolver_base.Capability
 
 
 class ResolverSuite(
-    resolver_forgetting.ForgettingChecks, resolver_trouble.TroubleChecks
+    resolver_forgetting.ForgettingChecks,
+    resolver_together.TogetherChecks,
+    resolver_trouble.TroubleChecks,
 ):
     """Whether a resolver keeps :class:`cellplug.interfaces.Resolver`.
 

@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 from cellplug import loader
 from cellplug.testing.conformance import base
+from cellplug.testing.conformance import finding
 from cellplug.testing.conformance import harnesses
 from cellplug.testing.conformance import quota
 from cellplug.testing.conformance import resolver
@@ -137,7 +138,7 @@ def run(
     :param name: the driver's name.
     :param options: values for its own group; they win over all others.
     :param harness: makes the harness; by default that of
-        :func:`.harnesses.find_harness`.
+        :func:`.finding.find_harness`.
     :param conf: a parsed configuration to take the driver's own options from.
     :param progress: called with each check as it ends.
     :raises DriverError: if the driver or its harness cannot be loaded.
@@ -147,7 +148,7 @@ def run(
         'driver': name,
         'options': dict(options or {}),
         'harness': staticmethod(
-            harness or harnesses.find_harness(interface, name)
+            harness or finding.find_harness(interface, name)
         ),
         'conf': conf,
     }

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellplug import objects
-from cellplug.testing.conformance import harnesses
+from cellplug.testing.conformance import finding
 
 
-class MemcachedHarness(harnesses.DatabaseHarness):
+class MemcachedHarness(finding.DatabaseHarness):
     """Keys that no deployment uses, on the servers that are configured."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class MemcachedHarness(harnesses.DatabaseHarness):
         return {'prefix': self._prefix}
 
 
-class StaticHarness(harnesses.DatabaseHarness):
+class StaticHarness(finding.DatabaseHarness):
     """A file with the cells, beside a database with the instances.
 
     The drivers make the generations of the cells as they reload the file.

@@ -3,74 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
-from typing import Any
 
 from cellplug import exception
-from cellplug import interfaces
 from cellplug.testing.conformance import base
-from cellplug.testing.conformance import common
-from cellplug.testing.conformance import doing
 from cellplug.testing.conformance import hosts
+from cellplug.testing.conformance import transport_base
+from cellplug.testing.conformance import transport_trouble
 
-THREADS = 8
-ROUNDS = 50
-
-Capability = interfaces.TransportCacheCapability
+Capability = transport_base.Capability
 
 
 class _Escape(Exception):
     """What a block raises that is no error of the cache's."""
 
 
-class TransportCacheSuite(common.DriverChecks):
+class TransportCacheSuite(transport_trouble.TroubleChecks):
     """Whether one keeps :class:`cellplug.interfaces.TransportCache`.
 
     No message queue is needed: the suite's host opens transports that
     connect to nothing, and counts what becomes of them.
     """
-
-    interface = 'transport_cache'
-    capability_enum = Capability
-
-    def setUp(self) -> None:
-        super().setUp()
-        self._number = 0
-
-    def new_url(self) -> str:
-        """A transport URL that was not used yet; it holds a password."""
-        self._number += 1
-        return f'rabbit://suite:{base.CANARY}@mq.invalid/v{self._number}'
-
-    @contextlib.contextmanager
-    def using(self, url: str) -> Iterator[Any]:
-        """Borrow the transport, and notice if it is closed meanwhile."""
-        with self.subject.use(url) as transport:
-            transport.enter()
-            try:
-                yield transport
-            finally:
-                transport.leave()
-
-    def exercise(self, driver: Any) -> None:
-        """Borrow a transport twice."""
-        url = self.new_url()
-        for _ in range(2):
-            with driver.use(url) as transport:
-                self.assertEqual(url, transport.url)
-                self.assertEqual(0, transport.closed, 'lent a closed one')
-
-    def _need_keeps(self) -> None:
-        if not self.can(Capability.KEEPS):
-            self.not_applicable('it does not declare KEEPS')
-
-    def check_closed(self) -> None:
-        """Assert that every transport of this process was closed once."""
-        for one in self.host.opened:
-            if one.pid == os.getpid():
-                self.assertEqual(1, one.closed, 'times that it was closed')
-                self.assertFalse(one.closed_in_use, 'closed while in use')
 
     # -- lending -----------------------------------------------------------
 
@@ -104,6 +56,13 @@ class TransportCacheSuite(common.DriverChecks):
         self.refused(_Escape, block)
         with self.using(url) as transport:
             self.assertEqual(0, transport.closed, 'lent a closed one')
+
+    def test_a_block_that_raised_is_a_user_no_more(self) -> None:
+        url = self.new_url()
+        with contextlib.suppress(_Escape), self.using(url) as transport:
+            raise _Escape
+        self.subject.retire(url)
+        self.assertEqual(1, transport.closed, 'times that it was closed')
 
     def test_a_bad_url_is_refused(self) -> None:
         def block() -> None:
@@ -190,114 +149,6 @@ class TransportCacheSuite(common.DriverChecks):
         self.assertEqual(1, first.closed, 'times that it was closed')
         with self.using(url) as second:
             self.assertIsNot(first, second)
-
-    # -- threads -----------------------------------------------------------
-
-    @base.area('threads')
-    def test_threads_that_ask_at_once_get_the_same(self) -> None:
-        self._need_keeps()
-        for _ in range(10):
-            url = self.new_url()
-
-            def work(number: int, url: str = url) -> Any:
-                with self.using(url) as transport:
-                    return transport
-
-            lent = doing.together(THREADS, work)
-            self.assertEqual(1, len(set(map(id, lent))), 'transports lent')
-
-    @base.area('threads')
-    def test_none_is_closed_in_use_by_other_threads(self) -> None:
-        urls = [self.new_url() for _ in range(3)]
-
-        def work(number: int) -> None:
-            for step in range(ROUNDS):
-                url = urls[(number + step) % len(urls)]
-                if not number and step % 3 == 0:
-                    self.subject.retire(url)
-                with self.using(url) as transport:
-                    self.assertEqual(url, transport.url)
-                    if step % 17 == 0:
-                        transport.broken = True
-
-        doing.together(THREADS, work)
-        for one in self.host.opened:
-            self.assertFalse(one.closed_in_use, 'closed while in use')
-        self.subject.close()
-        self.check_closed()
-
-    # -- fork --------------------------------------------------------------
-
-    @base.area('fork')
-    def test_a_child_opens_its_own(self) -> None:
-        url = self.new_url()
-        with self.using(url) as parents:
-            pass
-
-        def work() -> None:
-            with self.using(url) as transport:
-                self.assertIsNot(parents, transport, "lent the parent's")
-                self.assertEqual(os.getpid(), transport.pid)
-            self.subject.retire(url)
-            self.subject.close()
-            if self.can(Capability.KEEPS):
-                self.assertEqual(0, parents.closed, "closed the parent's")
-            self.check_closed()
-
-        doing.Child(work).wait()
-        with self.using(url) as again:
-            self.assertEqual(0, again.closed, 'lent a closed one')
-
-    @base.area('fork')
-    def test_a_child_leaves_what_its_parent_uses(self) -> None:
-        url = self.new_url()
-        with self.using(url) as parents:
-
-            def work() -> None:
-                with self.using(url) as transport:
-                    self.assertIsNot(parents, transport, "lent the parent's")
-                self.subject.close()
-                self.assertEqual(0, parents.closed, "closed the parent's")
-
-            doing.Child(work).wait()
-        self.subject.close()
-        self.check_closed()
-
-    @base.area('fork')
-    def test_a_child_of_a_busy_parent_is_served(self) -> None:
-        url = self.new_url()
-        stop: list[bool] = []
-
-        def busy() -> None:
-            while not stop:
-                with self.using(url):
-                    pass
-                self.subject.retire(url)
-
-        running = [doing.Background(busy) for _ in range(3)]
-        try:
-            for _ in range(20):
-                doing.Child(lambda: self.exercise(self.subject)).wait()
-        finally:
-            stop.append(True)
-            for one in running:
-                one.result()
-
-    # -- failure -----------------------------------------------------------
-
-    @base.area('failure')
-    def test_one_that_cannot_be_opened_leaves_nothing_behind(self) -> None:
-        url = self.new_url()
-        self.host.refuse = exception.QueueUnavailable('the suite says so')
-
-        def block() -> None:
-            with self.subject.use(url):
-                self.fail('lent a transport that could not be opened')
-
-        self.refused(exception.CellplugError, block)
-        self.host.refuse = None
-        with self.using(url) as transport:
-            self.assertEqual(0, transport.closed, 'lent a closed one')
 
     # -- life --------------------------------------------------------------
 

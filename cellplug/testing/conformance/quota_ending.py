@@ -1,0 +1,176 @@
+"""The suite of quota drivers: how reservations end, and what is recounted."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection
+from collections.abc import Mapping
+from typing import Any
+
+from cellplug import exception
+from cellplug.testing.conformance import base
+from cellplug.testing.conformance import doing
+from cellplug.testing.conformance import harnesses
+from cellplug.testing.conformance import quota_base
+
+
+class EndingChecks(quota_base.QuotaCase):
+    """A reservation ends exactly once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if not self.can(quota_base.Capability.RESERVATIONS):
+            self._skip_own(EndingChecks)
+
+    def _skip_own(self, checks: type) -> None:
+        """Leave out what looks at reservations alone."""
+        name = self.id().rpartition('.')[2]
+        if name in vars(checks):
+            self.not_applicable('it does not declare RESERVATIONS')
+
+    def test_a_commit_turns_it_into_use(self) -> None:
+        self.commit(self.reserve(servers=2, cores=3))
+        self.assertEqual((2, 0), self.usage('servers'))
+        self.assertEqual((3, 0), self.usage('cores'))
+        self.assertEqual((2, 0), self.usage('servers', quota_base.USER))
+
+    def test_a_rollback_gives_it_back(self) -> None:
+        self.rollback(self.reserve(servers=2))
+        self.assertEqual((0, 0), self.usage('servers'))
+        self.assertEqual((0, 0), self.usage('servers', quota_base.USER))
+        self.reserve(limit=2, servers=2)
+
+    def test_a_second_commit_is_refused(self) -> None:
+        handle = self.reserve(servers=2)
+        self.commit(handle)
+        error = self.refused(
+            exception.ReservationNotFound, self.commit, handle
+        )
+        self.assertEqual(handle, error.handle)
+        self.assertEqual((2, 0), self.usage('servers'))
+
+    def test_a_commit_behind_a_rollback_is_refused(self) -> None:
+        handle = self.reserve(servers=2)
+        self.rollback(handle)
+        self.refused(exception.ReservationNotFound, self.commit, handle)
+        self.assertEqual((0, 0), self.usage('servers'))
+
+    def test_a_rollback_of_what_ended_is_ignored(self) -> None:
+        committed, rolled_back = self.reserve(servers=2), self.reserve(cores=1)
+        self.commit(committed)
+        self.rollback(committed)
+        self.rollback(rolled_back)
+        self.rollback(rolled_back)
+        self.rollback('no-such-handle')
+        self.assertEqual((2, 0), self.usage('servers'))
+        self.assertEqual((0, 0), self.usage('cores'))
+
+    def test_a_commit_of_the_unknown_is_refused(self) -> None:
+        self.refused(
+            exception.ReservationNotFound, self.commit, 'no-such-handle'
+        )
+
+    def test_anybody_may_end_it(self) -> None:
+        handles = [self.reserve(servers=1) for _ in range(2)]
+        other = harnesses.Context(user_id='other', project_id='other')
+        self.subject.commit(other, handles[0])
+        self.subject.rollback(other, handles[1])
+        self.assertEqual((1, 0), self.usage('servers'))
+
+    # -- expiry ------------------------------------------------------------
+
+    def _expire(self) -> None:
+        """Wait until one reservation is past its time and rolled back."""
+        clock: Any = self.host.clock
+        clock.advance(5)
+
+        def ended() -> None:
+            self.subject.expire(self.context)
+            self.assertEqual(0, self.usage('servers')[1], 'still reserved')
+
+        doing.eventually(ended, 20)
+
+    def test_an_expired_one_is_given_back(self) -> None:
+        kept, late = self.reserve(cores=1), self.reserve(servers=2, expire=1)
+        self._expire()
+        self.assertEqual((0, 0), self.usage('servers'))
+        self.assertEqual((0, 1), self.usage('cores'))
+        self.refused(exception.ReservationNotFound, self.commit, late)
+        self.rollback(late)
+        self.commit(kept)
+
+    def test_expire_says_how_many_they_were(self) -> None:
+        clock: Any = self.host.clock
+        self.reserve(servers=1, cores=1, expire=1)
+        self.reserve(servers=1, expire=1)
+        self.reserve(ram=1)
+        clock.advance(5)
+        found = 0
+
+        def ended() -> None:
+            nonlocal found
+            found += self.subject.expire(self.context)
+            self.assertEqual(0, self.usage('servers')[1], 'still reserved')
+
+        doing.eventually(ended, 20)
+        self.assertEqual(2, found)
+        self.assertEqual(0, self.subject.expire(self.context))
+
+    def test_a_time_may_be_given_in_several_ways(self) -> None:
+        soon = datetime.timedelta(seconds=1)
+        now = datetime.datetime.now(datetime.UTC)
+        for expire in (1, 1.0, soon, now + soon):
+            self.reserve(servers=1, expire=expire)
+        naive = now.replace(tzinfo=None) + datetime.timedelta(days=1)
+        self.reserve(cores=1, expire=naive)
+        self._expire()
+        self.assertEqual((0, 1), self.usage('cores'))
+
+    def test_a_time_that_is_none_is_refused(self) -> None:
+        for wrong in ('tomorrow', [1]):
+            self.refused(
+                (exception.CellplugError, TypeError, ValueError),
+                self.reserve,
+                servers=1,
+                expire=wrong,
+            )
+        self.assertEqual((0, 0), self.usage('servers'))
+
+    # -- refresh -----------------------------------------------------------
+
+    def _refresh(self, count: Any = None) -> None:
+        self.subject.refresh(
+            self.context,
+            ['servers'],
+            project_id=self.project,
+            user_id=quota_base.USER,
+            count=count or self.count,
+        )
+
+    def test_a_refresh_stores_what_was_counted(self) -> None:
+        self.use(servers=5, cores=2)
+        self.truth['servers'] = 3
+        self._refresh()
+        self.assertEqual((3, 0), self.usage('servers'))
+        self.assertEqual((2, 0), self.usage('cores'))
+
+    @base.area('threads')
+    def test_a_refresh_overwrites_no_commit_made_meanwhile(self) -> None:
+        self.use(servers=3)
+
+        def count(resources: Collection[str]) -> Mapping[str, int]:
+            # What is created now is not in what was counted before.
+            self.use(servers=1)
+            return {'servers': 3}
+
+        self._refresh(count)
+        self.assertEqual((4, 0), self.usage('servers'))
+
+    @base.area('threads')
+    def test_a_refresh_keeps_what_is_reserved(self) -> None:
+        self.use(servers=3)
+        handle = self.reserve(servers=2)
+        self.truth['servers'] = 5  # created, and about to be committed
+        self._refresh()
+        self.commit(handle)
+        self.assertEqual((5, 0), self.usage('servers'))
