@@ -114,6 +114,8 @@ class Base(command.Command):
         try:
             yield
         except exception.NotSupported as exc:
+            if '[api_database]' not in str(exc):
+                raise  # It would not help to name one.
             if self.conf.api_database.connection:
                 raise
             from cellplug.cmd import config
