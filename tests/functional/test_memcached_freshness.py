@@ -210,7 +210,7 @@ class RaceTest(resolver_tests.SharedTestCase):
                 sealed = self.one._codec.seal(key, entry)
                 self.client().set(key, sealed)
 
-        self.one._process.cache.learn = learn
+        self.one._process.cache.filling.learn = learn
         said = self.moved_meanwhile(self.look_up, self.other)
         self.assertEqual(self.mapping, said[0])
 

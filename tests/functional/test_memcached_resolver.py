@@ -12,6 +12,7 @@ from cellplug import exception
 from cellplug import interfaces
 from cellplug.testing import deployment
 from cellplug.testing import fixtures as cellplug_fixtures
+from cellplug_drivers.resolver.memcached import codec
 from tests.functional import helpers_memcached as helpers
 
 
@@ -117,29 +118,39 @@ class LookUpTest(SharedTestCase):
         self.assertEqual([], self.log.said(logging.WARNING))
 
     def test_a_router_takes_it_by_one_word_of_configuration(self):
+        self.check_routers({'resolver.driver': 'memcached'})
+
+    def test_it_stands_behind_local_by_three_words(self):
+        self.check_routers(
+            {
+                'resolver.driver': 'local',
+                'resolver_local.backend': 'memcached',
+                'resolver_local.ttl': 0,
+                'resolver_memcached.backend': 'database',
+            }
+        )
+
+    def check_routers(self, options: dict[str, Any]) -> None:
+        """What one router changes, and another one of the deployment sees."""
         deployed = self.useFixture(
             deployment.DeploymentFixture(
                 'sqlite',
                 2,
                 options={
-                    'resolver.driver': 'memcached',
                     'resolver_memcached.servers': self.addresses,
                     'resolver_memcached.prefix': self.prefix,
                     'resolver_memcached.encryption_keys': [helpers.KEY],
+                    **options,
                 },
             )
         )
         context, instance = deployed.context(), str(uuid.uuid4())
         router = deployed.router
         other = deployed.open_router(cellplug.Database())
-        self.assertRaises(
-            exception.InstanceMappingNotFound,
-            router.target_instance,
-            context,
-            instance,
-        )
         made = router.instances.map(context, instance, 'cell1')
         router.instances.get_many(context, [instance])
+        stored = self.client().get(codec.Keys(self.prefix).instance(instance))
+        self.assertIsInstance(stored, bytes)
         moved = router.instances.move(
             context, instance, 'cell2', expected_generation=made.generation
         )
@@ -149,6 +160,14 @@ class LookUpTest(SharedTestCase):
         router.cells.update('cell2', name='renamed')
         found = router.instances.get(context, instance)
         self.assertEqual('renamed', found.cell.name)
+        router.instances.unmap(context, instance)
+        for one in (router, other):
+            self.assertRaises(
+                exception.InstanceMappingNotFound,
+                one.instances.get,
+                context,
+                instance,
+            )
 
 
 class DriverTest(SharedTestCase):

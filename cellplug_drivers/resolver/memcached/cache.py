@@ -40,59 +40,28 @@ question from before puts it back (``era``).
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
-import time
 from collections.abc import Callable
-from collections.abc import Mapping
 from typing import Any
-from typing import NamedTuple
 
 from cellplug import objects
 from cellplug_drivers.resolver.memcached import cluster
 from cellplug_drivers.resolver.memcached import codec
 from cellplug_drivers.resolver.memcached import fences
+from cellplug_drivers.resolver.memcached import filling
 from cellplug_drivers.resolver.memcached import flights
-from cellplug_drivers.resolver.memcached import nodes
 from cellplug_drivers.resolver.memcached import notices
 from cellplug_drivers.resolver.memcached import records
 
-LONGEST_LOOK_UP = 30.0
-"""Seconds; an answer that took longer is returned, and not stored."""
-
 TOMBSTONE_LIFE = 45
-"""Seconds; memcached counts whole ones."""
+"""Seconds, whole ones: the longest look-up, and time enough to send."""
 
 FENCES = 10_000
 """How many forgotten keys are told apart."""
 
 _CELLS = 10_000
 _OPENED = 5_000
-
-
-class Token(NamedTuple):
-    """What lay under a key before the backend was asked.
-
-    :ivar cas: None if nothing did.
-    :ivar least: what is stored must have this generation, if not None.
-    """
-
-    cas: bytes | None
-    least: int | None
-
-
-class Question(NamedTuple):
-    """What has to be known before the backend is asked.
-
-    :ivar tokens: of the keys that may be filled.
-    :ivar standing: the fences on the keys.
-    """
-
-    tokens: Mapping[bytes, Token]
-    standing: Mapping[bytes, fences.Fence | None]
-    stamp: float
-    began: float
 
 
 class Cache:
@@ -136,6 +105,14 @@ class Cache:
             former.fences.standing if former else None,
             former.fences.floor if former else 0.0,
         )
+        self.filling = filling.Filling(
+            self.cluster,
+            sealing,
+            self.fences,
+            clock,
+            self.ttl,
+            self.negative_ttl,
+        )
         self.flights = flights.Flights()
         self.cells: dict[str, objects.CellMapping] = {}
         self.opened: dict[bytes, tuple[bytes, float, Any]] = {}
@@ -148,7 +125,7 @@ class Cache:
         """The entry if it counts; else it is a miss."""
         entry = self.codec.open(key, sealed)
         if entry is None:
-            self.told.trouble(
+            self.told.note(
                 'garbage',
                 'memcached holds entries that none of [resolver_memcached] '
                 'encryption_keys opens: they are ignored and replaced; do all '
@@ -184,84 +161,6 @@ class Cache:
             with contextlib.suppress(KeyError, RuntimeError, StopIteration):
                 del self.opened[next(iter(self.opened))]
         self.opened[key] = (sealed, stamp, mapping)
-
-    # -- filling -----------------------------------------------------------
-
-    def question(self, keys: list[bytes], seen: Mapping[bytes, Any]) -> Any:
-        """Before the backend is asked.
-
-        :param keys: what it will be asked for.
-        :param seen: what ``gets_many`` just said; it says nothing of keys
-            that are not to be filled.
-        """
-        tokens = {}
-        for key in keys:
-            there = seen.get(key, nodes.UNAVAILABLE)
-            if there is None:
-                tokens[key] = Token(None, None)
-            elif there is not nodes.UNAVAILABLE:
-                entry = self.codec.open(key, there[0])
-                tokens[key] = Token(there[1], records.least(entry))
-        standing = {key: self.fences.standing.get(key) for key in keys}
-        return Question(tokens, standing, self.clock(), time.monotonic())
-
-    def learn(
-        self,
-        question: Question,
-        answers: Mapping[bytes, tuple[int | None, codec.Entry | None]],
-    ) -> None:
-        """Store what the backend said, where nobody stored meanwhile.
-
-        :param answers: generation and entry (None: store none), by key; of
-            what the question was about and is not here, "there is none" is
-            stored.
-        """
-        for key, (known, _) in answers.items():
-            self.fences.lift(key, question.standing.get(key), known)
-        elapsed = self._elapsed(question)
-        if not 0 <= elapsed <= min(LONGEST_LOOK_UP, self.ttl):
-            return
-        fresh: dict[int, dict[bytes, bytes]] = {}
-        for key, token in question.tokens.items():
-            generation, entry = answers.get(
-                key, (None, [records.NONE, question.stamp])
-            )
-            life = self.ttl if generation is not None else self.negative_ttl
-            left = math.ceil(life - elapsed)
-            if left <= 0 or entry is None:
-                continue
-            if not self._may_fill(key, token, generation, question):
-                continue
-            sealed = self.codec.seal(key, entry)
-            if sealed is None:
-                continue
-            if token.cas is None:
-                fresh.setdefault(left, {})[key] = sealed
-            else:
-                self.cluster.ask('cas', key, sealed, token.cas, left)
-        for left, values in fresh.items():
-            self.cluster.add_many(values, left)
-
-    def _elapsed(self, question: Question) -> float:
-        """Seconds since the question; below 0 if the clock went back."""
-        by_clock = self.clock() - question.stamp
-        if by_clock < 0:
-            return by_clock
-        return max(by_clock, time.monotonic() - question.began)
-
-    def _may_fill(
-        self,
-        key: bytes,
-        token: Token,
-        generation: int | None,
-        question: Question,
-    ) -> bool:
-        was, now = question.standing[key], self.fences.standing.get(key)
-        if _number(was) != _number(now):
-            return False  # Forgotten meanwhile, in this process.
-        if token.least is None or generation is None:
-            return True
-        return generation >= token.least
 
     # -- forgetting --------------------------------------------------------
 
@@ -303,7 +202,3 @@ class Cache:
             if len(self.cells) >= _CELLS:
                 self.cells.clear()
             self.cells[cell.uuid] = cell
-
-
-def _number(fence: fences.Fence | None) -> int | None:
-    return None if fence is None else fence.number

@@ -98,6 +98,23 @@ class MemcachedResolver(interfaces.Resolver):
     def options(cls) -> Sequence[cfg.Opt]:
         return all_options.all_options()
 
+    @classmethod
+    def check_config(cls, conf: cfg.ConfigOpts) -> Sequence[str]:
+        """Servers, prefix and keys, each by itself."""
+        conf.register_opts(cls.options(), 'resolver_memcached')
+        group = conf.resolver_memcached
+        found = []
+        for check, value in (
+            (cluster.parse_servers, group.servers),
+            (codec.check_prefix, group.prefix),
+            (codec.parse_keys, group.encryption_keys),
+        ):
+            try:
+                check(value)
+            except exception.ConfigurationError as exc:
+                found.append(str(exc))
+        return found
+
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
         self._options = options
         self._servers = cluster.parse_servers(options.servers)

@@ -119,7 +119,7 @@ class LookUp(abc.ABC, Generic[M]):
         self, by_key: dict[bytes, str], seen: Mapping[bytes, Any], ask: Ask[M]
     ) -> dict[str, M]:
         cache = self.cache
-        question = cache.question(list(by_key), seen)
+        question = cache.filling.question(list(by_key), seen)
         era = cache.era
         found = ask(list(by_key.values()))
         answers = {}
@@ -131,5 +131,5 @@ class LookUp(abc.ABC, Generic[M]):
                     mapping.generation,
                     self.entry(mapping, question.stamp),
                 )
-        cache.learn(question, answers)
+        cache.filling.learn(question, answers)
         return {name: found[name] for name in by_key.values() if name in found}

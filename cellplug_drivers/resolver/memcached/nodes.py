@@ -123,7 +123,7 @@ class Node(base.PooledClient):  # type: ignore[misc]
     def _failed(self, exc: Exception) -> None:
         hung_up = isinstance(exc, exceptions.MemcacheUnexpectedCloseError)
         if isinstance(exc, _REFUSALS) and not hung_up:
-            self._told.trouble(
+            self._told.note(
                 f'{self.name} refuses',
                 f'memcached {self.name} refuses: {_reason(exc)}',
             )

@@ -11,6 +11,9 @@ LOG = logging.getLogger('cellplug_drivers.resolver.memcached')
 QUIET = 60.0
 """Seconds in which the same trouble is not announced again."""
 
+LONG_QUIET = 600.0
+"""The same for what has no end that one could tell."""
+
 
 class Notices:
     """One warning when a trouble begins, one line when it is over.
@@ -34,6 +37,15 @@ class Notices:
                 return
             self._announced[topic] = now
             self._open.add(topic)
+        LOG.warning('%s', message)
+
+    def note(self, topic: str, message: str) -> None:
+        """Warn of what has no end that one could tell."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._announced.get(topic, -LONG_QUIET) < LONG_QUIET:
+                return
+            self._announced[topic] = now
         LOG.warning('%s', message)
 
     def over(self, topic: str, message: str) -> None:
