@@ -216,6 +216,9 @@ class UseTest(OutOfTreeTestCase):
         [row] = self.clean.drivers()['quota', 'sheet']
         self.assertEqual('cellplug-quota-sheet 0.1.0', row['origin'])
         self.assertIs(True, row['loads'])
+        self.clean.run(
+            'python -m unittest', cwd=self.clean.home / 'cellplug-quota-sheet'
+        )
 
 
 PYPROJECT = """

@@ -127,6 +127,9 @@ class DriverCheckTest(test_cmd_base.CommandTestCase):
     def test_a_new_transport_cache_passes(self) -> None:
         self.check_new('transport_cache')
 
+    def test_a_new_quota_driver_passes(self) -> None:
+        self.check_new('quota')
+
     def test_a_bad_driver_fails_and_shows_no_secret(self) -> None:
         self.install_loud()
         self.run_command.write({'resolver_loud': ['word = hush-hush']})
