@@ -222,6 +222,20 @@ class BudgetTests:
         engines = self.router._registry.engines(cctxt.db_connection)
         self.assertEqual(0, engines._leases)
 
+    def test_lease_may_end_while_its_thread_takes_another(self):
+        """A session is collected at any point, also inside the lock."""
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        engines = self.router._registry.engines(cctxt.db_connection)
+
+        def collect():
+            self.assertTrue(engines.acquire())
+            with engines._free:
+                engines.release()
+
+        helpers.in_thread(collect)
+        self.assertEqual(0, engines._leases)
+
     def test_session_in_a_block_counts_until_the_block_ends(self):
         self.deploy(1, options=self.SMALL)
         cctxt = self.targeted('cell1')

@@ -307,6 +307,20 @@ class TestUnreachableOnMariaDB(
     backend = 'mariadb'
     sleep = 'SELECT SLEEP(20)'
 
+    def test_server_that_falls_silent_while_one_logs_in(self):
+        self.deploy(1, options=BOUNDS | {'cell_database.read_timeout': 3600})
+        for greeting in (b'', helpers_silent.GREETING):
+            server = self.useFixture(helpers_silent.SilentServer(greeting))
+            cell = mapping(self._url(port=server.port))
+
+            def use(cctxt=self.targeted(cell)):
+                error = self.assertRaises(
+                    exception.CellUnavailable, self.words, cctxt
+                )
+                return error.reason
+
+            self.assertIn('timed out', helpers.in_thread(use))
+
 
 class TestUnreachableOnPostgreSQL(
     UnreachableTests, TimeoutTests, helpers.DeploymentTestCase
