@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
 from typing import ClassVar
 
-from cellplug.testing.services import admin
-from cellplug.testing.services import base
+from cellplug.testing.services import databases
 from cellplug.testing.services import places
 
 _SETTINGS = (
@@ -31,7 +29,7 @@ _SETTINGS = (
 )
 
 
-class MariaDB(base.Service):
+class MariaDB(databases.DatabaseServer):
     """A private MariaDB (or MySQL-compatible ``mariadbd``).
 
     It has the server's own defaults, the character set (latin1) included;
@@ -41,6 +39,7 @@ class MariaDB(base.Service):
     title: ClassVar[str] = 'MariaDB'
     variable: ClassVar[str] = 'CELLPLUG_TEST_MARIADB'
     _system_user: ClassVar[str] = 'mysql'
+    _own_database: ClassVar[str] = 'mysql'
 
     @classmethod
     def why_unavailable(cls) -> str | None:
@@ -51,29 +50,12 @@ class MariaDB(base.Service):
             return 'PyMySQL is not installed'
         return None
 
-    @property
-    def admin_url(self) -> str:
-        """The URL of the server's own database."""
-        return self.url('mysql')
-
     def url(self, database: str) -> str:
         """The URL of a database, existing or not."""
         return (
             f'mysql+pymysql://{self.user}:{self.password}'
             f'@{self.host}:{self.port}/{database}?charset=utf8mb4'
         )
-
-    def create_database(self, name: str) -> str:
-        """Make an empty utf8mb4 database.
-
-        :param name: lower-case letters, digits, underscores; at most 63.
-        :returns: its URL.
-        """
-        return admin.create_database(self.admin_url, name)
-
-    def drop_database(self, name: str) -> None:
-        """Drop a database and close what is connected to it."""
-        admin.drop_database(self.admin_url, name)
 
     def _prepare(self) -> None:
         self._run(
@@ -107,10 +89,10 @@ class MariaDB(base.Service):
             f'--port={self.port}',
         ]
 
-    def _answers(self) -> bool:
-        # The socket file appears late in the start: no need to ask before.
-        if not Path(self.directory, 'socket').exists():
-            return False
+    def _socket(self) -> str:
+        return 'socket'
+
+    def _admits(self) -> bool:
         import pymysql  # noqa: PLC0415 - load without a driver
 
         try:

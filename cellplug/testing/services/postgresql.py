@@ -9,8 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import ClassVar
 
-from cellplug.testing.services import admin
-from cellplug.testing.services import base
+from cellplug.testing.services import databases
 from cellplug.testing.services import places
 
 _FOLDERS = ('/usr/lib/postgresql/*/bin', '/usr/pgsql-*/bin')
@@ -25,12 +24,13 @@ _SETTINGS = (
 )
 
 
-class PostgreSQL(base.Service):
+class PostgreSQL(databases.DatabaseServer):
     """A private PostgreSQL; its databases are UTF-8, sorted by code point."""
 
     title: ClassVar[str] = 'PostgreSQL'
     variable: ClassVar[str] = 'CELLPLUG_TEST_POSTGRESQL'
     _system_user: ClassVar[str] = 'postgres'
+    _own_database: ClassVar[str] = 'postgres'
     # SIGTERM would wait for clients to leave.
     _halt_signal: ClassVar[int] = signal.SIGINT
     _abort_signal: ClassVar[int] = signal.SIGQUIT
@@ -46,29 +46,12 @@ class PostgreSQL(base.Service):
             )
         return None
 
-    @property
-    def admin_url(self) -> str:
-        """The URL of the server's own database."""
-        return self.url('postgres')
-
     def url(self, database: str) -> str:
         """The URL of a database, existing or not."""
         return (
             f'postgresql+psycopg://{self.user}:{self.password}'
             f'@{self.host}:{self.port}/{database}'
         )
-
-    def create_database(self, name: str) -> str:
-        """Make an empty database.
-
-        :param name: lower-case letters, digits, underscores; at most 63.
-        :returns: its URL.
-        """
-        return admin.create_database(self.admin_url, name)
-
-    def drop_database(self, name: str) -> None:
-        """Drop a database and close what is connected to it."""
-        admin.drop_database(self.admin_url, name)
 
     def _prepare(self) -> None:
         password = self._own().write('password', self.password)
@@ -98,9 +81,10 @@ class PostgreSQL(base.Service):
             command += ['-c', setting]
         return command
 
-    def _answers(self) -> bool:
-        if not Path(self.directory, f'.s.PGSQL.{self.port}').exists():
-            return False
+    def _socket(self) -> str:
+        return f'.s.PGSQL.{self.port}'
+
+    def _admits(self) -> bool:
         import psycopg  # noqa: PLC0415 - load without a driver
 
         try:
