@@ -312,14 +312,13 @@ class TestUnreachableOnMariaDB(
         for greeting in (b'', helpers_silent.GREETING):
             server = self.useFixture(helpers_silent.SilentServer(greeting))
             cell = mapping(self._url(port=server.port))
+            reason = helpers.in_thread(self._reason, self.targeted(cell))
+            self.assertIn('timed out', reason)
 
-            def use(cctxt=self.targeted(cell)):
-                error = self.assertRaises(
-                    exception.CellUnavailable, self.words, cctxt
-                )
-                return error.reason
-
-            self.assertIn('timed out', helpers.in_thread(use))
+    def _reason(self, cctxt):
+        return self.assertRaises(
+            exception.CellUnavailable, self.words, cctxt
+        ).reason
 
 
 class TestUnreachableOnPostgreSQL(
