@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 import uuid
 
 import sqlalchemy as sa
 
 import cellplug
 from cellplug import exception
+from cellplug.testing import fixtures
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
 
@@ -170,3 +172,22 @@ class LocalTests:
 
 class TestLocalOnSQLite(LocalTests, helpers.DeploymentTestCase):
     backend = 'sqlite'
+
+
+class TestLocalInFrontOfMemcached(LocalTests, helpers.DeploymentTestCase):
+    """Three words of configuration."""
+
+    backend = 'sqlite'
+
+    def deploy(self, cells=2, *, options=None, **keywords):
+        memcached = self.useFixture(fixtures.MemcachedFixture())
+        chain = {
+            'resolver_local.backend': 'memcached',
+            'resolver_memcached.backend': 'database',
+            'resolver_memcached.servers': [memcached.address],
+            'resolver_memcached.prefix': memcached.prefix,
+            'resolver_memcached.encryption_keys': [secrets.token_hex(32)],
+            # Others see a changed cell no sooner.
+            'resolver_memcached.ttl': 1,
+        }
+        return super().deploy(cells, options={**options, **chain}, **keywords)
