@@ -174,21 +174,6 @@ def load_options(interface: str, name: str) -> list[cfg.Opt]:
         ) from exc
 
 
-def driver_options(
-    names: Iterable[Installed],
-) -> list[tuple[str, list[cfg.Opt]]]:
-    """The options of the drivers named that can be loaded, by group."""
-    groups = []
-    for one in names:
-        try:
-            options = load_options(one.interface, one.name)
-        except exception.DriverError:
-            continue
-        if options:
-            groups.append((f'{one.interface}_{one.name}', options))
-    return groups
-
-
 def chain(conf: cfg.ConfigOpts, interface: str) -> list[str]:
     """The driver that the configuration names, and those behind it.
 
@@ -264,19 +249,29 @@ class Loader:
                 f'it cannot be built: {type(exc).__name__}: {exc}',
             ) from exc
 
-    def reload(self) -> None:
+    def reload(self, others: Iterable[Any] = ()) -> None:
         """Have each driver take up what changed in the configuration files.
 
         One that refuses goes on as it was, and stops none of the others.
 
+        :param others: drivers that somebody else built; they come last, as
+            they may stand in front of those of the loader.
         :raises ConfigurationError: what the first one raised that refused.
+        :raises DriverError: for a driver that fails in another way.
         """
         refused: list[exception.CellplugError] = []
-        for driver in list(self._drivers.values()):
+        drivers = [*self._drivers.items()]
+        drivers += [(('given', type(one).__name__), one) for one in others]
+        for (interface, name), driver in drivers:
             try:
                 driver.reload()
             except exception.CellplugError as exc:
                 refused.append(exc)
+            except Exception as exc:  # noqa: BLE001 (a stranger's code)
+                failure = f'its reload failed: {type(exc).__name__}: {exc}'
+                error = exception.DriverError(interface, name, failure)
+                error.__cause__ = exc
+                refused.append(error)
         if refused:
             raise refused[0]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from cellplug import conf
+from cellplug import exception
 from cellplug import loader
 
 
@@ -15,4 +16,16 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
 
     A driver that cannot be loaded is left out.
     """
-    return [*conf.list_opts(), *loader.driver_options(loader.installed())]
+    return [*conf.list_opts(), *_driver_options()]
+
+
+def _driver_options() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    groups: list[tuple[str, Sequence[cfg.Opt]]] = []
+    for one in loader.installed():
+        try:
+            options = loader.load_options(one.interface, one.name)
+        except exception.DriverError:
+            continue
+        if options:
+            groups.append((f'{one.interface}_{one.name}', options))
+    return groups

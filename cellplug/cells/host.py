@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os.path
 import time
 import weakref
 from collections.abc import Callable
@@ -50,6 +51,12 @@ class Host:
     def read_config(self) -> cfg.ConfigOpts:
         """The configuration files as they are now, parsed afresh."""
         conf = self._conf
+        for directory in conf.config_dir or ():
+            # oslo.config passes over one that it found by itself.
+            if not os.path.isdir(directory):
+                raise exception.ConfigurationError(
+                    f'config directory {directory} does not exist'
+                )
         fresh = cfg.ConfigOpts()
         try:
             fresh(

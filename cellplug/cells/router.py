@@ -266,7 +266,7 @@ class CellRouter:
         """
         cells = following.Cells(self._parts)
         try:
-            self._parts.loader.reload()
+            self._parts.loader.reload(self._parts.injected)
         finally:
             cells.follow()
 

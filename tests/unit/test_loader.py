@@ -325,6 +325,107 @@ class TestLife(LoaderTestCase):
             self.assertEqual([], router.cells.list())
 
 
+class TestReload(LoaderTestCase):
+    """One driver's trouble with a file is not the others'."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reloaded: list[str] = []
+        self.loader = loader.Loader(self.conf, Host())
+
+    def add(self, name: str, error: Exception | None = None) -> None:
+        def reload() -> None:
+            self.reloaded.append(name)
+            if error is not None:
+                raise error
+
+        self.install(name, driver=name)
+        self.loader.load('resolver', name).reload = reload
+
+    def test_all_are_reloaded_in_the_order_of_loading(self) -> None:
+        self.add('first')
+        self.add('second')
+        self.loader.reload()
+        self.assertEqual(['first', 'second'], self.reloaded)
+
+    def test_drivers_without_anything_to_reload_are_fine(self) -> None:
+        self.install()
+        self.loader.load('resolver', 'mine')
+        self.loader.reload()
+
+    def test_the_first_that_refuses_is_told_and_stops_no_other(self) -> None:
+        refusal = exception.ConfigurationError('one')
+        self.add('first', refusal)
+        self.add('second', exception.ConfigurationError('two'))
+        self.add('third')
+        told = self.assertRaises(
+            exception.ConfigurationError, self.loader.reload
+        )
+        self.assertIs(refusal, told)
+        self.assertEqual(['first', 'second', 'third'], self.reloaded)
+
+    def test_one_that_fails_is_named_and_stops_no_other(self) -> None:
+        self.add('first', KeyError('shelf'))
+        self.add('second')
+        failure = self.assertRaises(exception.DriverError, self.loader.reload)
+        self.assertIn("'first': its reload failed: KeyError", str(failure))
+        self.assertEqual(['first', 'second'], self.reloaded)
+
+    def test_drivers_that_were_injected_are_reloaded_too(self) -> None:
+        self.add('mine')
+        driver = self.loader.load('resolver', 'mine')
+        with cellplug.CellRouter.from_conf(
+            self.conf, resolver=driver
+        ) as router:
+            router.reload()
+        self.assertEqual(['mine'], self.reloaded)
+
+
+class TestChain(LoaderTestCase):
+    BACKEND = (
+        'options = classmethod(lambda cls: '
+        "[cfg.StrOpt('backend', default='{}', help='Who.')])"
+    )
+
+    def chain(self, first: str) -> list[str]:
+        self.conf.set_override('driver', first, 'resolver')
+        return loader.chain(self.conf, 'resolver')
+
+    def wrap(self, name: str, backend: str) -> None:
+        source = RESOLVER.format(name='Theirs', body='x = 1')
+        source += f'\nTheirs.{self.BACKEND.format(backend)}\n'
+        self.useFixture(
+            DistributionFixture(
+                name, f'[cellplug.resolver]\n{name} = MODULE:Theirs\n', source
+            )
+        )
+
+    def test_one_that_stands_alone(self) -> None:
+        self.install()
+        self.assertEqual(['mine'], self.chain('mine'))
+
+    def test_those_behind_it_as_configured(self) -> None:
+        self.install()
+        self.wrap('inner', 'nobody')
+        self.wrap('outer', 'inner')
+        self.conf.register_opts(
+            loader.load_options('resolver', 'inner'), 'resolver_inner'
+        )
+        self.conf.set_override('backend', 'mine', 'resolver_inner')
+        self.assertEqual(['outer', 'inner', 'mine'], self.chain('outer'))
+
+    def test_one_behind_that_is_not_installed(self) -> None:
+        self.wrap('outer', 'nobody')
+        error = self.assertRaises(exception.UnknownDriver, self.chain, 'outer')
+        self.assertEqual('nobody', error.driver)
+
+    def test_one_in_front_of_itself(self) -> None:
+        self.wrap('inner', 'outer')
+        self.wrap('outer', 'inner')
+        error = self.assertRaises(exception.DriverError, self.chain, 'outer')
+        self.assertIn('outer -> inner -> outer', str(error))
+
+
 class TestOptions(LoaderTestCase):
     def test_the_api_database_runs_read_committed_whatever_cells_do(
         self,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
 import uuid
 
+import fixtures
 import testtools
+from oslo_config import cfg
 
 import cellplug
 from cellplug import exception
@@ -96,8 +99,11 @@ class TestCells(StaticTestCase):
         self.assertTrue(cell0.is_cell0)
         self.assertFalse(cell0.has_queue)
 
-    def test_without_cells_there_are_none(self) -> None:
-        self.files.sections = {'resolver': {'driver': 'static'}}
+    def test_there_may_be_none(self) -> None:
+        self.files.sections = {
+            'resolver': {'driver': 'static'},
+            'resolver_static': {'cells': ''},
+        }
         self.files.write()
         self.assertEqual([], self.files.open_router().cells.list())
 
@@ -599,6 +605,31 @@ class TestReload(StaticTestCase):
         self.files.write(f'[cell_east]\n{SECRET}\n')
         self.assertIn(f'{self.files.path}:2', self.refuse())
 
+    def test_half_a_file_does_not_mean_that_there_are_no_cells(self) -> None:
+        whole = self.files.path.read_text()
+        self.files.write(whole[: whole.index('[resolver_static]')])
+        self.assertIn('[resolver_static] cells: is not set', self.refuse())
+        self.files.write('')
+        self.refuse()
+
+    def test_a_directory_that_is_gone(self) -> None:
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        parts = folder / 'conf.d'
+        parts.mkdir()
+        self.files.path.rename(parts / 'cells.conf')
+        conf = cfg.ConfigOpts()
+        cellplug.register_opts(conf)
+        conf(['--config-dir', str(parts)], project='cellplug')
+        with cellplug.CellRouter.from_conf(conf) as router:
+            before = router.cells.list()
+            self.assertEqual(3, len(before))
+            parts.rename(folder / 'away')
+            refusal = self.assertRaises(
+                exception.ConfigurationError, router.reload
+            )
+            self.assertIn(str(parts), str(refusal))
+            self.assertEqual(before, router.cells.list())
+
     def test_a_file_that_is_gone(self) -> None:
         self.files.path.unlink()
         self.refuse()
@@ -630,8 +661,14 @@ class TestAsADriver(testtools.TestCase):
                 }
             )
         ).conf
-        with cellplug.CellRouter.from_conf(conf) as router:
-            self.assertEqual([], router.cells.list())
+        refusal = self.assertRaises(
+            exception.ConfigurationError, cellplug.CellRouter.from_conf, conf
+        )
+        self.assertEqual(
+            '[resolver_static] cells: is not set; "cells =" says that there '
+            'are none',
+            str(refusal),
+        )
 
     def test_an_example_of_a_cells_group_is_in_the_sample(self) -> None:
         options = {

@@ -19,9 +19,9 @@ def own() -> list[cfg.Opt]:
     return [
         cfg.ListOpt(
             'cells',
-            default=[],
-            help='The names of all cells, cell0 included. Each has a group '
-            'of its own, [cell_<name>], e.g. [cell_east] for the cell east, '
+            help='The names of all cells, cell0 included. Unset: the '
+            'resolver refuses the configuration. Each cell has a group of '
+            'its own, [cell_<name>], e.g. [cell_east] for the cell east, '
             'with these options:\n'
             '  uuid = 4f1d0a2e-5c55-4b0e-9b6e-0d8a7c3e2f10\n'
             '  database_connection = mysql+pymysql://user:password@db1/east\n'

@@ -49,7 +49,16 @@ def read(conf: cfg.ConfigOpts) -> tuple[Settings, list[str]]:
     conf.register_opts(options.own(), options.GROUP)
     source = _Source(conf)
     found = Findings(source.place)
-    names = source.value(found, options.GROUP, 'cells') or []
+    before = len(found.lines)
+    names = source.value(found, options.GROUP, 'cells')
+    if names is None and len(found.lines) == before:
+        # Else half a file would mean that all cells are gone.
+        found.add(
+            'is not set; "cells =" says that there are none',
+            options.GROUP,
+            'cells',
+        )
+    names = names or []
     names = [name for name in names if _check_name(found, name, names)]
     cells = [_cell(source, found, name) for name in names]
     checking.check_unique(found, [cell for cell in cells if cell is not None])
