@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import logging
 import multiprocessing
@@ -13,6 +14,7 @@ from typing import Any
 import fixtures
 
 from cellplug import exception
+from cellplug import interfaces
 from cellplug import objects
 from tests.functional import helpers_memcached as helpers
 from tests.functional import test_memcached_resolver as resolver_tests
@@ -117,6 +119,42 @@ class ChangeTest(resolver_tests.SharedTestCase):
         found = self.other.get_instance(fresh.instance_uuid)
         self.assertEqual('renamed', found.cell.name)
         self.assertEqual([self.cell1.uuid], self.asked())
+
+    def test_a_cell_never_becomes_older_where_a_newer_one_was_seen(self):
+        self.one.get_cell(self.cell1.uuid)
+        self.source.edit_cell(self.cell1, 'renamed')
+        self.assertEqual('cell1', self.one.get_cell(self.cell1.uuid).name)
+        fresh = self.source.map(self.cell1)
+        for _ in range(2):
+            found = self.one.get_instance(fresh.instance_uuid)
+            self.assertEqual('renamed', found.cell.name)
+            self.assertEqual(
+                'renamed', self.one.get_cell(self.cell1.uuid).name
+            )
+
+    def test_cells_that_each_process_has_itself_are_not_shared(self):
+        wanted = interfaces.ResolverCapability
+        sources, found = [], []
+        for number in range(2):
+            source = helpers.Source()
+            source.capabilities |= {wanted.OWN_CELLS}
+            source.cells[self.cell1.uuid] = dataclasses.replace(
+                self.cell1, name=f'at {number}', generation=10 - number
+            )
+            source.instances = self.source.instances
+            sources.append(source)
+            found.append(self.open(source=source))
+        for _ in range(2):
+            for number, one in enumerate(found):
+                self.assertEqual(
+                    (f'at {number}',) * 2,
+                    (
+                        one.get_cell(self.cell1.uuid).name,
+                        one.get_instance(self.instance).cell.name,
+                    ),
+                )
+        self.assertIn(self.instance, sources[0].asked)
+        self.assertNotIn(self.instance, sources[1].asked)
 
     def test_a_deleted_cell_is_gone_and_may_come_again(self):
         for one in (self.one, self.other):

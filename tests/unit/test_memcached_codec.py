@@ -191,7 +191,7 @@ class RecordsTest(testtools.TestCase):
                 generation=2**60,
                 cell=self.cell(),
             )
-            entry = json.loads(json.dumps(records.instance(mapping, 1.25)))
+            entry = json.loads(json.dumps(records.instance(mapping, 1.25, 7)))
             found = records.to_instance('i', entry, self.cell())
             self.assertEqual((mapping, self.cell()), (found, found.cell))
 

@@ -54,7 +54,9 @@ class MemcachedResolver(interfaces.Resolver):
     *When it is right.* Where many processes look up more instances than each
     could remember, and the API database should be spared. A look-up that
     hits is one round trip to memcached, a bulk one a round trip to each
-    server. Names of cells and ``list_cells`` are passed on to the backend.
+    server. Names of cells and ``list_cells`` are passed on to the backend,
+    and so are all questions for cells where the backend has its own, as
+    ``static`` does: then every process knows them without memcached.
     The times of an instance's mapping are not kept: a hit has None.
 
     *The bound.* What another process changed is seen ``ttl`` seconds later

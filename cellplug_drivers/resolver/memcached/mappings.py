@@ -16,6 +16,11 @@ from cellplug_drivers.resolver.memcached.lookups import ABSENT
 from cellplug_drivers.resolver.memcached.lookups import Absent
 
 
+def has_own_cells(backend: interfaces.Resolver) -> bool:
+    """Whether each process knows the cells by itself: nothing to share."""
+    return interfaces.ResolverCapability.OWN_CELLS in backend.capabilities
+
+
 class CellLookUp(lookups.LookUp[objects.CellMapping]):
     """Of cells by uuid.
 
@@ -37,6 +42,12 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
 
     def get(self, uuid: str) -> objects.CellMapping | None:
         """The cell, from memcached or the backend; None: there is none."""
+        if has_own_cells(self._backend):
+            era = self.cache.era
+            own = self._ask_backend([uuid]).get(uuid)
+            if own is not None:
+                self.seen(own, era)
+            return own
         key = self.key(uuid)
         sealed = self.cache.cluster.ask('get', key)
         dark = sealed is nodes.UNAVAILABLE
@@ -67,8 +78,10 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
         kept = cache.opened.get(key)
         if kept is not None and kept[0] == sealed:
             cell: objects.CellMapping = kept[2]
-            counts = cache.counts(key, kept[1], cell.generation)
-            return cell if counts and self.good(cell) else None
+            newest = cache.cells.get(name)
+            if newest is None or newest.generation <= cell.generation:
+                counts = cache.counts(key, kept[1], cell.generation)
+                return cell if counts and self.good(cell) else None
         era = cache.era
         entry = cache.read(key, sealed)
         if entry is None:
@@ -76,6 +89,9 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
         if entry[0] == records.NONE:
             return ABSENT if self._least is None else None
         cell = records.to_cell(entry)
+        newest = cache.cells.get(name)
+        if newest is not None and newest.generation > cell.generation:
+            return None
         if not self.good(cell):
             return None
         cache.keep_opened(key, sealed, entry[1], cell)
@@ -205,7 +221,10 @@ class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
     ) -> codec.Entry | None:
         if mapping.cell is None:
             return None
-        return records.instance(mapping, stamp)
+        if has_own_cells(self._backend):
+            # Another process may number its cells otherwise.
+            return records.instance(mapping, stamp, 0)
+        return records.instance(mapping, stamp, mapping.cell.generation)
 
     def seen(self, mapping: objects.InstanceMapping, era: int) -> None:
         if mapping.cell is not None:

@@ -26,15 +26,16 @@ TOMBSTONE = 't'
 """Stamp, and the generation below which nothing may follow, or null."""
 
 
-def instance(mapping: objects.InstanceMapping, stamp: float) -> codec.Entry:
+def instance(
+    mapping: objects.InstanceMapping, stamp: float, cell_generation: int
+) -> codec.Entry:
     """Of an instance; its cell has an entry of its own."""
-    cell = mapping.cell
     return [
         INSTANCE,
         stamp,
         mapping.generation,
         mapping.cell_uuid,
-        0 if cell is None else cell.generation,
+        cell_generation,
         mapping.project_id,
         mapping.user_id,
     ]
