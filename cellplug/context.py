@@ -72,6 +72,11 @@ class RequestState:
         found = self._by_thread.get(threading.current_thread())
         return OpenTransactions() if found is None else found
 
+    def opened(self, key: str | None) -> list[Any] | None:
+        """What this thread has open on one database, the innermost last."""
+        found = self._by_thread.get(threading.current_thread())
+        return None if found is None else found.by_database.get(key)
+
     def enter(self, frame: Any, key: str | None, *, outermost: bool) -> None:
         """This thread opened a transaction, or joined one that it has open.
 

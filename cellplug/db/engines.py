@@ -76,7 +76,7 @@ class Engines:
         # happen while its thread holds this lock.
         self._free = threading.Condition(threading.RLock())
         self._build_lock = threading.Lock()
-        self._leases = 0
+        self._leases = self._waiting = 0
         self._retired = False
         self._used_at = time.monotonic()
         self._replica_lags_until = 0.0
@@ -109,10 +109,14 @@ class Engines:
             return True
 
     def _wait_for_lease(self) -> None:
-        waited = self._free.wait_for(
-            lambda: self._retired or self._leases < self.settings.budget,
-            self.settings.pool_timeout,
-        )
+        self._waiting += 1
+        try:
+            waited = self._free.wait_for(
+                lambda: self._retired or self._leases < self.settings.budget,
+                self.settings.pool_timeout,
+            )
+        finally:
+            self._waiting -= 1
         if not waited:
             raise self.label.unavailable(
                 f'all {self.settings.budget} connections of this process '
@@ -127,7 +131,8 @@ class Engines:
             self._leases -= 1
             self._used_at = time.monotonic()
             last = self._retired and not self._leases
-            self._free.notify()
+            if self._waiting:
+                self._free.notify()
         if last:
             self.drop_idle()
 

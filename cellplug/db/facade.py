@@ -195,8 +195,8 @@ class Database:
         self, context: cellplug_context.RequestContext
     ) -> bool:
         """Whether the request has a transaction open on the API database."""
-        opened = context._request_state.open.by_database
-        return bool(opened.get(db_registry.API_DATABASE))
+        opened = context._request_state.opened(db_registry.API_DATABASE)
+        return bool(opened)
 
     def using_api(
         self, context: cellplug_context.RequestContext

@@ -85,7 +85,7 @@ class Opening:
             ) from None
         key = db_registry.API_DATABASE if mode.api else context.db_connection
         self._nested, self._acted = None, state.acted
-        opened = state.open.by_database.get(key)
+        opened = state.opened(key)
         self.outermost = not opened or mode.independent
         if opened and not self.outermost:
             top = opened[-1]
