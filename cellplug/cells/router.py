@@ -259,7 +259,8 @@ class CellRouter:
         Where the resolver has cells of its own, their engines and transports
         follow at once, also those of contexts that are targeted already. A
         cell that is gone raises CellMappingNotFound from then on; transactions
-        and calls that are under way finish.
+        and calls that are under way finish. An RPC server goes on listening to
+        the queue it was started on.
 
         :raises ConfigurationError: if a file or what it says cannot be used;
             the driver that refused it goes on as it was.

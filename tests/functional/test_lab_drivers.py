@@ -171,7 +171,7 @@ class TestReal(DriversTestCase):
         self.run_real(resolver='memcached', transport_cache='process')
 
 
-class TestSIGHUP(testtools.TestCase):
+class SIGHUPTestCase(testtools.TestCase):
     """A worker process that is told to read its configuration again."""
 
     def setUp(self):
@@ -196,15 +196,15 @@ class TestSIGHUP(testtools.TestCase):
         )
         self.prepare()
         self.said = self.files.path.with_name('worker.log')
-        self.worker = self.start()
+        self.worker = self.start(self.files.path, '--cell', 'east')
 
-    def start(self):
+    def start(self, path, *arguments):
         with self.said.open('wb') as log:
             process = subprocess.Popen(
                 [
                     *(sys.executable, '-P', '-m', 'cellplug.lab.worker'),
-                    *('--config-file', str(self.files.path)),
-                    *('--host', 'here', '--cell', 'east'),
+                    *('--config-file', str(path)),
+                    *('--host', 'here', *arguments),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -274,6 +274,8 @@ class TestSIGHUP(testtools.TestCase):
         with self.router.target_cell(self.context(), 'east') as cctxt:
             return [row['uuid'] for row in database.instance_list(cctxt)]
 
+
+class TestSIGHUP(SIGHUPTestCase):
     def test_an_edited_cell_is_followed_without_a_restart(self):
         first = self.boot()
         self.assertEqual([first], self.rows())
@@ -324,3 +326,18 @@ class TestSIGHUP(testtools.TestCase):
         self.assertIn('is in effect', self.hang_up())
         refusal = self.assertRaises(exception.CellMappingNotFound, self.boot)
         self.assertEqual(helpers_static.UUIDS['east'], refusal.cell)
+
+    def test_a_worker_of_its_own_cell_goes_on_too(self):
+        self.worker.terminate()
+        self.worker.wait(PATIENCE)
+        cell = self.files.sections['cell_east']
+        path = self.files.path.with_name('own.conf')
+        path.write_text(
+            f'[DEFAULT]\ntransport_url = {self.queue}\n'
+            f'[database]\nconnection = {cell["database_connection"]}\n'
+        )
+        self.worker = self.start(path)
+        for _ in range(2):
+            self.assertIn('is in effect', self.hang_up())
+        self.boot()
+        self.assertEqual(1, len(self.rows()))
