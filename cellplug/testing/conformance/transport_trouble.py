@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from cellplug import exception
@@ -44,6 +45,8 @@ class TroubleChecks(transport_base.TransportCacheCase):
                 if not number and step % 3 == 0:
                     self.subject.retire(url)
                 with self.using(url) as transport:
+                    # Not to win a race: so that others get in meanwhile.
+                    time.sleep(0.0005)
                     self.assertEqual(url, transport.url)
                     if step % 17 == 0:
                         transport.broken = True

@@ -1,0 +1,130 @@
+"""Running a suite from a program."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from typing import Any
+from unittest import mock
+
+import testtools
+
+from cellplug import exception
+from cellplug import loader
+from cellplug.testing import conformance
+from cellplug.testing.conformance import doing
+from tests.conformance import helpers
+from tests.conformance import memory_transport_cache
+
+Outcome = conformance.Outcome
+
+
+class Leaky(memory_transport_cache.MemoryCache):
+    """Closes nothing."""
+
+    def drop(self, shelf: Any, url: str) -> None:
+        shelf.entries.pop(url, None)
+
+
+class TestRun(testtools.TestCase):
+    def test_a_driver_without_a_fault_is_complete(self) -> None:
+        seen: list[conformance.Check] = []
+        report = conformance.run(
+            'transport_cache', 'none', progress=seen.append
+        )
+        self.assertEqual(conformance.Grade.COMPLETE, report.grade)
+        self.assertEqual(0, report.exit_code)
+        self.assertEqual(
+            sorted(map(repr, report.checks)), sorted(map(repr, seen))
+        )
+        self.assertEqual(
+            set(), {one.area for one in seen} - set(conformance.AREAS)
+        )
+        other = next(c for c in seen if c.name.startswith('keeps_declared'))
+        self.assertIs(Outcome.NOT_RUN, other.outcome)
+        self.assertFalse(other.applies)
+        self.assertIn('does not declare KEEPS', other.detail)
+
+    def test_a_fault_is_named_in_one_line(self) -> None:
+        with mock.patch.object(loader, 'load_class', lambda *_: Leaky):
+            report = conformance.run('transport_cache', 'mine')
+        self.assertEqual(conformance.Grade.FAILED, report.grade)
+        self.assertEqual(1, report.exit_code)
+        failed = {
+            one.name: one
+            for one in report.checks
+            if one.outcome is Outcome.FAILED
+        }
+        check = failed['close_closes_each_once']
+        self.assertEqual('life', check.area)
+        self.assertIn('times that it was closed', check.detail)
+        self.assertNotIn('\n', check.detail)
+        self.assertEqual(
+            report.count(Outcome.FAILED),
+            len(failed),
+        )
+        self.assertEqual(
+            report.as_dict(), json.loads(json.dumps(report.as_dict()))
+        )
+
+    def test_what_the_harness_cannot_do_makes_it_partial(self) -> None:
+        class Harness(conformance.DatabaseHarness):
+            def break_source(self) -> None:
+                raise exception.NotSupported('cannot be broken here')
+
+        report = conformance.run('resolver', 'database', harness=Harness)
+        self.assertEqual(conformance.Grade.PARTIAL, report.grade)
+        self.assertEqual(0, report.exit_code)
+        details = {
+            one.detail
+            for one in report.checks
+            if one.outcome is Outcome.NOT_RUN and one.applies
+        }
+        self.assertEqual({'cannot be broken here'}, details)
+
+    def test_a_driver_that_is_not_there_is_no_report(self) -> None:
+        self.assertRaises(
+            exception.UnknownDriver, conformance.run, 'resolver', 'nobody'
+        )
+
+
+class TestFindHarness(testtools.TestCase):
+    def test_by_the_drivers_name_or_the_interfaces_default(self) -> None:
+        self.assertIs(
+            conformance.DatabaseHarness,
+            conformance.find_harness('resolver', 'nobody'),
+        )
+        self.assertIs(
+            conformance.Harness,
+            conformance.find_harness('transport_cache', 'nobody'),
+        )
+        found = conformance.find_harness('resolver', 'static')
+        self.assertEqual('StaticHarness', found.__name__)
+
+    def test_one_that_cannot_be_imported_is_one_line(self) -> None:
+        point = importlib.metadata.EntryPoint(
+            'resolver_mine', 'nobody.here:Harness', 'cellplug.conformance'
+        )
+        with mock.patch.object(
+            importlib.metadata, 'entry_points', lambda **_: (point,)
+        ):
+            error = self.assertRaises(
+                exception.DriverLoadError,
+                conformance.find_harness,
+                'resolver',
+                'mine',
+            )
+        self.assertIn('nobody.here:Harness', str(error))
+        self.assertNotIn('\n', str(error))
+
+
+class TestHold(testtools.TestCase):
+    def test_the_first_waits_and_the_others_pass(self) -> None:
+        harness = helpers.ResolverHarness()
+        with harness.hold_source() as hold:
+            late = doing.Background(hold.stop_here)
+            self.assertTrue(hold.wait_reached())
+            hold.stop_here()
+            self.assertFalse(late.done(0))
+            hold.release()
+            late.result()
