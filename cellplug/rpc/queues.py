@@ -6,10 +6,8 @@ sent, so that it stays valid when the cell's transport URL is edited.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -80,22 +78,23 @@ class CellQueue:
         """What the queue is called in messages."""
         return f'cell {self.cell_name!r} ({self.cell_uuid})'
 
-    @contextlib.contextmanager
-    def use(self) -> Iterator[Any]:
+    def use(self) -> AbstractContextManager[Any]:
         """Borrow the transport for one message.
 
-        :raises CellHasNoQueue: for a cell whose transport URL is ``none:``.
+        :raises CellHasNoQueue: on entering, for a cell whose transport URL is
+            ``none:``.
         :raises InvalidURL: if the cell's transport URL cannot be used.
         :raises CellMappingNotFound: if the cell was deleted.
         """
-        url = self.url()
-        try:
-            with self._cache.use(url) as transport:
-                yield transport
-        finally:
-            if url != self._url:
-                # Edited meanwhile: this may have opened what was retired.
-                self._cache.retire(url)
+        return _Borrowed(self, self._cache)
+
+    def settle(self, url: str) -> None:
+        """Let go of a transport that was used, if its URL is not the cell's.
+
+        Edited meanwhile: the use may have opened what was retired.
+        """
+        if url != self._url:
+            self._cache.retire(url)
 
     def url(self) -> str:
         """The transport URL, a secret; raises as :meth:`use` does."""
@@ -132,6 +131,33 @@ class CellQueue:
             'exchange': f'cell-{self.cell_uuid}',
             'topic': f'{topic}.{self.cell_uuid}',
         }
+
+
+class _Borrowed:
+    """A cell's transport for one block; a class, as each message has one."""
+
+    __slots__ = ('_cache', '_loan', '_queue', '_url')
+
+    def __init__(
+        self, queue: CellQueue, cache: interfaces.TransportCache
+    ) -> None:
+        self._queue = queue
+        self._cache = cache
+
+    def __enter__(self) -> Any:
+        self._url = self._queue.url()
+        try:
+            self._loan = self._cache.use(self._url)
+            return self._loan.__enter__()
+        except BaseException:
+            self._queue.settle(self._url)
+            raise
+
+    def __exit__(self, *error: Any) -> bool | None:
+        try:
+            return self._loan.__exit__(*error)
+        finally:
+            self._queue.settle(self._url)
 
 
 class Admission:

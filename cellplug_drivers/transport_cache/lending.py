@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from cellplug import exception
@@ -35,6 +35,23 @@ class Entry:
         self.since = 0.0
 
 
+class Loan:
+    """A transport for one block; a class, as each message has one."""
+
+    __slots__ = ('_book', '_entry', '_url')
+
+    def __init__(self, book: Book, url: str) -> None:
+        self._book = book
+        self._url = url
+
+    def __enter__(self) -> interfaces.Transport:
+        self._entry = self._book.enter(self._url)
+        return self._entry.transport
+
+    def __exit__(self, *_: object) -> None:
+        self._book.leave(self._url, self._entry)
+
+
 class Book:
     """The transports that one process keeps, by URL, and who uses them.
 
@@ -55,22 +72,11 @@ class Book:
         self._closed = False
         self._pid = os.getpid()
 
-    @contextlib.contextmanager
-    def lend(self, url: str) -> Iterator[interfaces.Transport]:
-        """The transport of the URL, for the block.
+    def enter(self, url: str) -> Entry:
+        """The URL's entry, with one user more.
 
         :raises RouterClosed: after :meth:`close`.
         """
-        entry = self._enter(url)
-        try:
-            yield entry.transport
-        finally:
-            # A child that was forked in the block leaves nothing: the user
-            # is the parent, and so is the owner of the lock.
-            if os.getpid() == self._pid:
-                self._leave(url, entry)
-
-    def _enter(self, url: str) -> Entry:
         unused: list[Entry] = []
         with self._lock:
             if self._closed:
@@ -83,11 +89,21 @@ class Book:
                 self._opened()
             entry.users += 1
             self._entries.move_to_end(url)
-            unused += self._drop(self._excess())
-        close_all(unused)
+            excess = self._excess()
+            if excess:
+                unused += self._drop(excess)
+        if unused:
+            close_all(unused)
         return entry
 
-    def _leave(self, url: str, entry: Entry) -> None:
+    def leave(self, url: str, entry: Entry) -> None:
+        """A user of the entry has left.
+
+        A child that was forked in the block leaves nothing: the user is the
+        parent, and so is the owner of the lock.
+        """
+        if os.getpid() != self._pid:
+            return
         unused: list[Entry] = []
         with self._lock:
             entry.users -= 1
@@ -98,8 +114,11 @@ class Book:
                 unused += self._drop([url])
             elif not entry.users:
                 self._unused(entry)
-                unused += self._drop(self._excess())
-        close_all(unused)
+                excess = self._excess()
+                if excess:
+                    unused += self._drop(excess)
+        if unused:
+            close_all(unused)
 
     def retire(self, url: str) -> None:
         """Keep the URL's transport no longer."""
@@ -128,17 +147,16 @@ class Book:
     def _unused(self, entry: Entry) -> None:
         """The last user of a transport that is kept has left."""
 
-    def _excess(self) -> Iterable[str]:
+    def _excess(self) -> Sequence[str]:
         """The URLs whose transports are too many now."""
         return ()
 
 
 def close_all(entries: list[Entry]) -> None:
     """Close them all, even if one raises."""
-    if entries:
-        with contextlib.ExitStack() as stack:
-            for entry in entries:
-                stack.callback(entry.transport.close)
+    with contextlib.ExitStack() as stack:
+        for entry in entries:
+            stack.callback(entry.transport.close)
 
 
 class Lender(interfaces.TransportCache):
@@ -166,7 +184,7 @@ class Lender(interfaces.TransportCache):
         return book
 
     def use(self, url: str) -> AbstractContextManager[interfaces.Transport]:
-        return self._book().lend(url)
+        return Loan(self._book(), url)
 
     def retire(self, url: str) -> None:
         self._book().retire(url)

@@ -7,7 +7,6 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +46,7 @@ class _BoundedBook(lending.Book):
         self._watched = False
         self._stop = threading.Event()
 
-    def _excess(self) -> Iterable[str]:
+    def _excess(self) -> Sequence[str]:
         count = len(self._entries) - self._most
         if count <= 0:
             return ()

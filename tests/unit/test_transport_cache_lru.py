@@ -205,6 +205,7 @@ class IdleTest(helpers.CacheCase):
         self.assertTrue(self.is_closed('a:'))
 
     def test_an_error_on_closing_does_not_end_the_watch(self) -> None:
+        log = self.useFixture(fixtures.FakeLogger())
         self.let_idle(1)
         self.visit('a:', 'b:')
 
@@ -218,6 +219,7 @@ class IdleTest(helpers.CacheCase):
         self.clock.wait_for_looks()
         self.clock.now += 0.5
         self.assertTrue(self.is_closed('b:'))
+        self.assertIn('failed to close: ValueError', log.output)
 
     def test_one_thread_watches_and_ends_with_the_cache(self) -> None:
         self.let_idle(3600)
