@@ -257,16 +257,21 @@ class DriverTest(SharedTestCase):
     def test_closing_it_closes_its_sockets(self):
         mapping = self.source.map(self.cell1)
         one = self.open()
-        before = len(os.listdir('/proc/self/fd'))
         one.get_instance(mapping.instance_uuid)
-        self.assertEqual(before + 1, len(os.listdir('/proc/self/fd')))
+        (node,) = one._process.cache.cluster.clients.values()
+        (client,) = node.client_pool.free
+        used = node.client_pool.get()
+        self.assertIs(client, used)
         one.close()
         one.close()
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        self.assertIsNotNone(used.sock)  # Somebody is using it.
+        node.client_pool.release(used)
+        self.assertIsNone(used.sock)
         self.asked()
         self.assertEqual(mapping, one.get_instance(mapping.instance_uuid))
         self.assertEqual([mapping.instance_uuid], self.asked())
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        self.assertEqual((), node.client_pool.free)
+        self.assertEqual([], self.log.said(logging.WARNING))
 
     def test_after_a_reload_nothing_from_before_is_believed(self):
         mapping = self.source.map(self.cell1)

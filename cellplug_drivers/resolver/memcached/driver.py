@@ -59,6 +59,9 @@ class MemcachedResolver(interfaces.Resolver):
     ``static`` does: then every process knows them without memcached.
     The times of an instance's mapping are not kept: a hit has None.
 
+    *Needs* the extra ``cellplug[memcached]``, and a key of its own in
+    ``encryption_keys``: without one it refuses to start.
+
     *The bound.* What another process changed is seen ``ttl`` seconds later
     at most (by the clocks of the hosts, which may differ by ``clock_skew``).
     A moved, mapped or unmapped instance is usually seen at once: whoever
