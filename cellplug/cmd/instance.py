@@ -82,6 +82,14 @@ class Map(base.ShowOne):
         return base.shown(_everything(mapped))
 
 
+def _add_project(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--project',
+        help="the instance's project: needed where the resolver finds "
+        'instances by it, as "static" may',
+    )
+
+
 class Show(base.ShowOne):
     """Show in which cell an instance lives.
 
@@ -92,6 +100,7 @@ class Show(base.ShowOne):
         """The instance."""
         parser = super().get_parser(prog_name)
         _add_instance(parser)
+        _add_project(parser)
         return parser
 
     def take_action(
@@ -99,7 +108,11 @@ class Show(base.ShowOne):
     ) -> tuple[Sequence[str], Any]:
         """Show it."""
         with self.router() as router:
-            found = router.instances.get(_context(), parsed_args.instance)
+            found = router.instances.get(
+                _context(),
+                parsed_args.instance,
+                project_id=parsed_args.project,
+            )
         return base.shown(_everything(found))
 
 
@@ -172,13 +185,18 @@ class Verify(base.Command):
         """The instance."""
         parser = super().get_parser(prog_name)
         _add_instance(parser)
+        _add_project(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         """Check it."""
         with self.router() as router:
             try:
-                found = router.instances.get(_context(), parsed_args.instance)
+                found = router.instances.get(
+                    _context(),
+                    parsed_args.instance,
+                    project_id=parsed_args.project,
+                )
             except exception.CellMappingNotFound as exc:
                 self.say(f'error: {exc}')
                 return _NO_CELL

@@ -73,3 +73,20 @@ class TestRules(StaticCellsTest):
             ),
             'StaticResolver',
         )
+
+    def test_an_instance_is_shown_by_its_project(self) -> None:
+        instance = str(uuid.uuid4())
+        shown = self.run_command.json(
+            'instance', 'show', instance, '--project', 'p'
+        )
+        self.assertEqual(
+            ('east', 'p'), (shown['cell_name'], shown['project_id'])
+        )
+        verified = self.run_command(
+            'instance', 'verify', instance, '--project', 'p'
+        )
+        self.assertEqual(0, verified.code, verified)
+        for command in ('show', 'verify'):
+            self.assertRefused(
+                self.run_command('instance', command, instance), 'project_id'
+            )

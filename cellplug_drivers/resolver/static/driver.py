@@ -23,14 +23,7 @@ from cellplug_drivers.resolver.static import view as static_view
 _Rows = dict[str, objects.InstanceMapping]
 
 
-class _Context(cellplug_context.RequestContext):
-    """The driver's own context; never a thread's current one."""
-
-    def update_store(self) -> None:
-        """Leave oslo.context's current context as it is."""
-
-
-def _instances(context: _Context, uuids: list[str]) -> _Rows:
+def _instances(context: Any, uuids: list[str]) -> _Rows:
     return db.instance_queries.get_unjoined(context.session, uuids)
 
 
@@ -135,7 +128,9 @@ class StaticResolver(interfaces.Resolver):
         )
         reader = host.database.api.reader.primary.single.connection
         self._query: Callable[..., _Rows] = reader(_instances)
-        self._context = _Context(request_id=f'req-resolver-{os.getpid()}')
+        self._context = cellplug_context.InternalContext(
+            request_id=f'req-resolver-{os.getpid()}'
+        )
 
     def _read(self) -> reading.Settings:
         settings, problems = reading.read(self._host.read_config())
