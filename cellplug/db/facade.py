@@ -198,6 +198,25 @@ class Database:
         opened = context._request_state.opened(db_registry.API_DATABASE)
         return bool(opened)
 
+    def on_api_commit(
+        self,
+        context: cellplug_context.RequestContext,
+        call: Callable[[], None],
+    ) -> None:
+        """Call back when the request's API transaction has committed.
+
+        The outermost one, if it is joined; never, if it is rolled back. For
+        what others may know only then.
+
+        :param call: must not raise; it is called outside the transaction, in
+            this thread, at once if none is open.
+        """
+        opened = context._request_state.opened(db_registry.API_DATABASE)
+        if opened:
+            opened[-1].committed.append(call)
+        else:
+            call()
+
     def using_api(
         self, context: cellplug_context.RequestContext
     ) -> AbstractContextManager[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol
 
@@ -73,6 +74,7 @@ class Lease:
 class Frame:
     """One outermost transaction: of one request, thread and database.
 
+    :ivar committed: what to call when it has committed.
     :ivar heard: whether an event told that a statement was answered.
     :ivar core: the connection that was its session before a reader joined
         that wanted a real one.
@@ -84,6 +86,7 @@ class Frame:
     __slots__ = (
         '_answers',
         '_driver',
+        'committed',
         'core',
         'doomed',
         'engines',
@@ -111,6 +114,7 @@ class Frame:
         self.mode = mode
         self.pid = os.getpid()
         self.replica = False
+        self.committed: list[Callable[[], None]] = []
         self.heard = False
         self._driver: Any = None
         self._answers = 0

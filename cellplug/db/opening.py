@@ -190,6 +190,9 @@ class Opening:
                 frame.end_hooks(self._binding.hooks, ended_by)
         if ended_by is not None:
             self._raise_ours(ended_by, error, frame)
+        if self.outermost:
+            for call in frame.committed:
+                call()
 
     def _raise_ours(
         self, ended_by: BaseException, error: Any, frame: frames.Frame
