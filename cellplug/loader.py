@@ -9,6 +9,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import inspect
+import os
+import threading
 import types
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -211,6 +213,7 @@ class Loader:
         self._host = host
         self._drivers: dict[tuple[str, str], Any] = {}
         self._loading: list[tuple[str, str]] = []
+        self._turns: dict[int, threading.Lock] = {}
 
     def load(self, interface: str, name: str) -> Any:
         """The driver, built at the first call.
@@ -252,13 +255,22 @@ class Loader:
     def reload(self, others: Iterable[Any] = ()) -> None:
         """Have each driver take up what changed in the configuration files.
 
-        One that refuses goes on as it was, and stops none of the others.
+        One that refuses goes on as it was, and stops none of the others. Of
+        several threads, one works at a time.
 
         :param others: drivers that somebody else built; they come last, as
             they may stand in front of those of the loader.
         :raises ConfigurationError: what the first one raised that refused.
         :raises DriverError: for a driver that fails in another way.
         """
+        # A child of a fork cannot wait for a thread of its parent's.
+        turn = self._turns.setdefault(os.getpid(), threading.Lock())
+        with turn:
+            refused = self._reload(others)
+        if refused:
+            raise refused[0]
+
+    def _reload(self, others: Iterable[Any]) -> list[exception.CellplugError]:
         refused: list[exception.CellplugError] = []
         drivers = [*self._drivers.items()]
         drivers += [(('given', type(one).__name__), one) for one in others]
@@ -272,8 +284,7 @@ class Loader:
                 error = exception.DriverError(interface, name, failure)
                 error.__cause__ = exc
                 refused.append(error)
-        if refused:
-            raise refused[0]
+        return refused
 
     def close(self) -> None:
         """Close all drivers, the last one first; one that fails stops none.

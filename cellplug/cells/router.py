@@ -254,7 +254,7 @@ class CellRouter:
         """Have the drivers take up what changed in the configuration files.
 
         What a service calls at SIGHUP, in a thread and not in the signal's
-        handler, one at a time. Each driver follows wholly or not at all.
+        handler. Each driver follows wholly or not at all.
 
         Where the resolver has cells of its own, their engines and transports
         follow at once, also those of contexts that are targeted already. A

@@ -4,6 +4,7 @@ import importlib
 import pathlib
 import sys
 import textwrap
+import threading
 import uuid
 from typing import Any
 
@@ -370,6 +371,29 @@ class TestReload(LoaderTestCase):
         failure = self.assertRaises(exception.DriverError, self.loader.reload)
         self.assertIn("'first': its reload failed: KeyError", str(failure))
         self.assertEqual(['first', 'second'], self.reloaded)
+
+    def test_of_many_threads_one_reloads_at_a_time(self) -> None:
+        inside: list[int] = []
+        most = 0
+
+        def reload() -> None:
+            nonlocal most
+            inside.append(1)
+            most = max(most, len(inside))
+            # Gives the others the time to come in, if nothing stops them.
+            threading.Event().wait(0.02)
+            inside.pop()
+
+        self.install()
+        self.loader.load('resolver', 'mine').reload = reload
+        threads = [
+            threading.Thread(target=self.loader.reload) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual(([], 1), (inside, most))
 
     def test_drivers_that_were_injected_are_reloaded_too(self) -> None:
         self.add('mine')
