@@ -44,6 +44,18 @@ class Direct(Correct):
         pass
 
 
+class ByProject(Direct):
+    """Correct, and wants to know the project."""
+
+    capabilities = Direct.capabilities | {Capability.BY_PROJECT}
+
+    def get_instance(self, instance_uuid: str, *, project_id: Any) -> Any:
+        return super().get_instance(instance_uuid)
+
+    def get_instances(self, instance_uuids: Any, *, project_id: Any) -> Any:
+        return super().get_instances(instance_uuids)
+
+
 class TestBehaviour(helpers.BrokenTestCase):
     suite = conformance.ResolverSuite
     correct = Correct
@@ -245,6 +257,30 @@ class TestCapabilities(helpers.BrokenTestCase):
 
         self.correct = Plain
         self.assert_caught(Broken, 'instances_undeclared_are_not_supported')
+
+    def test_a_project_that_is_not_taken(self) -> None:
+        class Broken(Direct):
+            capabilities = ByProject.capabilities
+
+        self.correct = ByProject
+        self.assert_caught(Broken, 'by_project_takes_the_project')
+
+    def test_a_cache_in_front_of_one_by_project(self) -> None:
+        class InFront(Correct):
+            def __init__(self, options: Any, host: Any) -> None:
+                super().__init__(options, host)
+                backend = host.load('resolver', 'database')
+                if Capability.BY_PROJECT in backend.capabilities:
+                    raise exception.ConfigurationError('not in front of that')
+
+        class Broken(Correct):
+            def __init__(self, options: Any, host: Any) -> None:
+                super().__init__(options, host)
+                host.load('resolver', 'database')
+
+        self.correct = InFront
+        self.harness = conformance.DatabaseHarness
+        self.assert_caught(Broken, 'one_that_remembers_refuses_one_by_project')
 
     def test_a_capability_of_another_enum(self) -> None:
         class Broken(Correct):

@@ -29,6 +29,11 @@ class TestResolverOfCells(conformance.ResolverSuite, unittest.TestCase):
     harness = helpers.ResolverHarness
 
 
+class TestResolverByProject(conformance.ResolverSuite, unittest.TestCase):
+    driver = test_broken_resolver.ByProject
+    harness = helpers.ResolverHarness
+
+
 class TestTransportCache(conformance.TransportCacheSuite, unittest.TestCase):
     driver = memory_transport_cache.MemoryCache
 

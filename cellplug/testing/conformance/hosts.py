@@ -76,6 +76,7 @@ class Gate(interfaces.Resolver):
 
     :ivar broken: whether look-ups fail, as if the source were down.
     :ivar hold: where the next look-up stands still with its answer.
+    :ivar pretended: capabilities that it claims beside those behind it.
     :ivar one_at_a_time: held while somebody is behind the gate, if set.
     """
 
@@ -83,12 +84,13 @@ class Gate(interfaces.Resolver):
         self._behind = behind
         self.broken = False
         self.one_at_a_time: threading.Lock | None = None
+        self.pretended: frozenset[interfaces.ResolverCapability] = frozenset()
         self.hold: harnesses.Hold | None = None
 
     @property
     def capabilities(self) -> Any:  # type: ignore[override]
-        """Those of the resolver behind."""
-        return self._behind.capabilities
+        """Those of the resolver behind, and what it is said to have."""
+        return self._behind.capabilities | self.pretended
 
     def _answer(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self.broken:
@@ -146,6 +148,7 @@ class SuiteHost:
     :ivar opened: the transports that were opened, in order.
     :ivar refuse: what opening one raises, if set.
     :ivar gates: what stands before the resolvers that drivers loaded.
+    :ivar pretended: capabilities that these claim beside their own.
     """
 
     def __init__(
@@ -160,6 +163,7 @@ class SuiteHost:
         self.opened: list[CountedTransport] = []
         self.refuse: Exception | None = None
         self.gates: dict[tuple[str, str], Any] = {}
+        self.pretended: frozenset[interfaces.ResolverCapability] = frozenset()
 
     def build(self, interface: str, driver: str | type[Any]) -> Any:
         """The driver under test, built as a router builds it."""
@@ -178,7 +182,9 @@ class SuiteHost:
         if interface != 'resolver':
             return made
         self._harness.attach(made)
-        return self.gates.setdefault((interface, name), Gate(made))
+        gate = self.gates.setdefault((interface, name), Gate(made))
+        gate.pretended = self.pretended
+        return gate
 
     def read_config(self) -> cfg.ConfigOpts:
         """The files of the configuration and the harness, parsed afresh."""

@@ -195,9 +195,11 @@ class ResolverSuite(
             self.not_applicable('it does not declare BY_PROJECT')
         uuid = identifiers.new_uuid()
         for project in (resolver_base.PROJECT, None):
-            with contextlib.suppress(exception.InstanceMappingNotFound):
+            # Without a project it may refuse; but it takes the argument.
+            with contextlib.suppress(exception.CellplugError):
                 self.subject.get_instance(uuid, project_id=project)
-            self.subject.get_instances([uuid], project_id=project)
+            with contextlib.suppress(exception.CellplugError):
+                self.subject.get_instances([uuid], project_id=project)
 
     @base.area('capabilities')
     def test_it_declares_what_stands_behind_it(self) -> None:
@@ -212,6 +214,18 @@ class ResolverSuite(
         for gate in self.host.gates.values():
             behind |= gate.capabilities & passed_on
         self.assertEqual(behind, self.subject.capabilities & passed_on)
+
+    @base.area('capabilities')
+    def test_one_that_remembers_refuses_one_by_project(self) -> None:
+        if not self.host.gates or not self.can(Capability.CACHES):
+            self.not_applicable('it remembers no other resolver')
+        if self.can(Capability.BY_PROJECT):
+            self.not_applicable('it declares BY_PROJECT')
+        host = self.make_host()
+        host.pretended = frozenset({Capability.BY_PROJECT})
+        self.refused(
+            exception.CellplugError, host.build, self.interface, self.driver
+        )
 
     @base.area('capabilities')
     def test_without_caches_every_answer_is_the_truth(self) -> None:
