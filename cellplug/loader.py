@@ -258,14 +258,12 @@ class Loader:
         One that refuses goes on as it was, and stops none of the others. Of
         several threads, one works at a time.
 
-        :param others: drivers that somebody else built; they come last, as
-            they may stand in front of those of the loader.
+        :param others: drivers that somebody else built; they come last.
         :raises ConfigurationError: what the first one raised that refused.
         :raises DriverError: for a driver that fails in another way.
         """
         # A child of a fork cannot wait for a thread of its parent's.
-        turn = self._turns.setdefault(os.getpid(), threading.Lock())
-        with turn:
+        with self._turns.setdefault(os.getpid(), threading.Lock()):
             refused = self._reload(others)
         if refused:
             raise refused[0]
