@@ -119,13 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             threading.Thread(
                 target=_wait_for_eof, args=(orders,), daemon=True
             ).start()
-        with cellplug.CellRouter.from_conf(
-            conf, database=database.db
-        ) as router:
-            with server(router, conf.cell, conf.host):
-                print(READY, flush=True)
-                while orders.get() != _STOP:
-                    _reload(router)
+        with (
+            cellplug.CellRouter.from_conf(
+                conf, database=database.db
+            ) as router,
+            server(router, conf.cell, conf.host),
+        ):
+            print(READY, flush=True)
+            while orders.get() != _STOP:
+                _reload(router)
     except (exception.CellplugError, cfg.Error) as exc:
         print(f'worker: {exc}', file=sys.stderr)
         return 1
