@@ -39,6 +39,7 @@ question from before puts it back (``era``).
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import threading
@@ -115,7 +116,9 @@ class Cache:
         )
         self.flights = flights.Flights()
         self.cells: dict[str, objects.CellMapping] = {}
-        self.opened: dict[bytes, tuple[bytes, float, Any]] = {}
+        self.opened: collections.OrderedDict[
+            bytes, tuple[bytes, float, Any]
+        ] = collections.OrderedDict()
         self.era = 0
         self._cells_lock = threading.Lock()
 
@@ -158,9 +161,36 @@ class Cache:
         """Save opening the same bytes under the same key once more."""
         if len(self.opened) >= _OPENED:
             # Another thread may do it at the same time.
-            with contextlib.suppress(KeyError, RuntimeError, StopIteration):
-                del self.opened[next(iter(self.opened))]
+            with contextlib.suppress(KeyError):
+                self.opened.popitem(last=False)
         self.opened[key] = (sealed, stamp, mapping)
+
+    def recollection(self) -> Callable[[bytes, Any], Any]:
+        """What tells the mapping of bytes opened before, if it counts.
+
+        For many keys at once: everything is looked at once that is the same
+        for all of them. Whatever is not plain it leaves to :meth:`read`.
+
+        :returns: a function of cache key and bytes; its result is an
+            InstanceMapping, or None.
+        """
+        now = self.clock()
+        oldest = max(now - self.ttl, self.fences.floor)
+        newest = now + self.skew
+        opened, cells, fenced = self.opened, self.cells, self.fences.standing
+
+        def recollect(key: bytes, sealed: Any) -> Any:
+            kept = opened.get(key)
+            if kept is None or kept[0] != sealed or key in fenced:
+                return None
+            mapping = kept[2]
+            if not oldest < kept[1] <= newest:
+                return None
+            if cells.get(mapping.cell_uuid) is not mapping.cell:
+                return None
+            return mapping
+
+        return recollect
 
     # -- forgetting --------------------------------------------------------
 

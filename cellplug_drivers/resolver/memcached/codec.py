@@ -145,7 +145,7 @@ class Codec:
                 return None
             cipher = self._ciphers[sealed[1:_HEAD]]
             text = cipher.decrypt(sealed[_HEAD:_BODY], sealed[_BODY:], key)
-            entry: Entry = json.loads(text)
+            entry: Entry = json.loads(text.decode())
         except Exception:  # noqa: BLE001 (anybody may have written it)
             return None
         return entry

@@ -155,8 +155,13 @@ class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
         seen = self.cache.cluster.ask_many('get_many', list(by_key))
         found: dict[str, objects.InstanceMapping] = {}
         misses, dark = [], []
+        remembered = self.cache.recollection()
         for key, uuid in by_key.items():
             sealed = seen.get(key)
+            mapping = remembered(key, sealed)
+            if mapping is not None:
+                found[uuid] = mapping
+                continue
             if sealed is nodes.UNAVAILABLE:
                 dark.append(key)
             elif sealed is not None:
