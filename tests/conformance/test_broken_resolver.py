@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+import uuid
 from typing import Any
 from unittest import mock
 
@@ -324,6 +325,31 @@ class TestTrouble(helpers.BrokenTestCase):
             self.assert_caught(
                 Broken, 'a_child_waits_for_no_look_up_of_its_parent'
             )
+
+    def test_a_socket_that_a_child_shares(self) -> None:
+        own, others = socket.socketpair()
+        self.addCleanup(own.close)
+
+        def echo() -> None:
+            with others:
+                while data := others.recv(16, socket.MSG_WAITALL):
+                    time.sleep(0.001)
+                    others.sendall(data)
+
+        server = threading.Thread(target=echo, daemon=True)
+        server.start()
+        self.addCleanup(server.join, 10)
+        self.addCleanup(own.shutdown, socket.SHUT_RDWR)
+
+        class Broken(Correct):
+            def get_cell(self, cell: str) -> Any:
+                asked = uuid.uuid4().bytes
+                own.sendall(asked)
+                if own.recv(16, socket.MSG_WAITALL) != asked:
+                    raise exception.CellplugError("another one's answer")
+                return super().get_cell(cell)
+
+        self.assert_caught(Broken, 'a_child_and_its_parent_both_get_answers')
 
     def test_down_means_none(self) -> None:
         class Broken(Correct):
