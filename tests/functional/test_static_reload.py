@@ -233,5 +233,6 @@ class TestOnRabbitMQ(StaticTestCase):
                 'east', rpc.Target(topic='notes', server='new'), [endpoint]
             )
             server.start()
+            self.addCleanup(server.stop)
             self.router.reload()
             self.assertEqual('two elsewhere', self.call(cctxt, 'two'))
