@@ -137,22 +137,34 @@ class RPCClient:
         kwargs: dict[str, Any],
         seconds: float | None,
     ) -> Any:
-        down = _messaging().QueueDownError
         _note_act(context)
         try:
             try:
                 return self._send_once(how, context, method, kwargs, seconds)
-            except down as exc:
-                if not exc.again:
+            except Exception as exc:
+                if not _may_repeat(exc):
                     raise
             # The cache replaces the transport, whose connections had died.
             return self._send_once(how, context, method, kwargs, seconds)
-        except down as exc:
-            raise self.queue.unavailable(str(exc)) from exc
-        except exception.InvalidURL as exc:
-            if _messaging().is_remote(exc):
+        except Exception as exc:
+            named = self._named(exc)
+            if named is None:
                 raise
-            raise self.queue.invalid(exc.reason) from exc
+            raise named from exc
+
+    def _named(self, error: Exception) -> Exception | None:
+        """The error with the queue's name, None for what is not its own."""
+        # Looked up for an error alone: each message would pay for it.
+        messaging = _messaging()
+        if isinstance(error, messaging.QueueDownError):
+            down: Exception = self.queue.unavailable(str(error))
+            return down
+        if isinstance(error, exception.InvalidURL) and not messaging.is_remote(
+            error
+        ):
+            invalid: Exception = self.queue.invalid(error.reason)
+            return invalid
+        return None
 
     def _send_once(
         self,
@@ -193,6 +205,11 @@ def _is_duration(value: Any) -> bool:
         and not isinstance(value, bool)
         and 0 < value < float('inf')
     )
+
+
+def _may_repeat(error: Exception) -> bool:
+    """Whether the message was not sent, and can be, on a new transport."""
+    return isinstance(error, _messaging().QueueDownError) and error.again
 
 
 def _note_act(context: Any) -> None:
