@@ -69,6 +69,7 @@ class InstanceCollection:
                 user,
                 has_row=not self._asking.own_cells,
             )
+            self._forget(context, {uuid: made.generation})
         return self._asking.filled([made])[0]
 
     def map_many(
@@ -93,6 +94,9 @@ class InstanceCollection:
             made = db.instance_queries.map_many(
                 session, rows, has_row=not self._asking.own_cells
             )
+            self._forget(
+                context, {one.instance_uuid: one.generation for one in made}
+            )
         return self._asking.filled(made)
 
     def _row(
@@ -112,6 +116,18 @@ class InstanceCollection:
             cell_uuid=known[name],
             project_id=project,
             user_id=user,
+        )
+
+    def _forget(
+        self, context: Context, generations: Mapping[str, int | None]
+    ) -> None:
+        """Have the resolver forget, once what was written can be read.
+
+        Before the commit it would only learn the old again. Also what is
+        mapped for the first time: "there is none" may be remembered.
+        """
+        self._database.on_api_commit(
+            context, lambda: self._resolver.forget_instances(generations)
         )
 
     def _cell_uuid(self, session: Any, cell: Cell) -> str:
@@ -202,8 +218,7 @@ class InstanceCollection:
         ]
         with self._writing(context) as session:
             count = db.instance_queries.unmap(session, checked)
-        for uuid in checked:
-            self._resolver.forget_instance(uuid)
+            self._forget(context, dict.fromkeys(checked))
         return count
 
     def move(
@@ -233,7 +248,7 @@ class InstanceCollection:
                 expected_generation,
                 has_row=not self._asking.own_cells,
             )
-        self._resolver.forget_instance(uuid, moved.generation)
+            self._forget(context, {uuid: moved.generation})
         return self._asking.filled([moved])[0]
 
     def _reading(self, context: Context) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import enum
 from collections.abc import Iterable
+from collections.abc import Mapping
 
 from cellplug.interfaces import base
 from cellplug.objects import mappings
@@ -117,3 +118,15 @@ class Resolver(base.Driver):
         :param below_generation: versions from this one on may stay; None
             forgets every version, as after an unmap.
         """
+
+    def forget_instances(self, generations: Mapping[str, int | None]) -> None:
+        """As :meth:`forget_instance`, of many instances.
+
+        By default one after the other; a driver to which each costs a round
+        trip does better.
+
+        :param generations: by instance uuid, the generation below which no
+            version may be returned.
+        """
+        for uuid, generation in generations.items():
+            self.forget_instance(uuid, generation)

@@ -70,6 +70,7 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
     ) -> None:
         self._patience = patience
         self._declaring = False
+        self._bounded: tuple[Any, float | None] = (None, None)
         self._more_hosts = more_hosts(url)
         try:
             super().__init__(conf, url, purpose, retry=self._more_hosts)
@@ -140,11 +141,18 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
     def set_transport_socket_timeout(
         self, timeout: float | None = None
     ) -> None:
-        """Bound the waits for the broker by ``patience`` as well."""
+        """Bound the waits for the broker by ``patience`` as well.
+
+        oslo.messaging sets a bound before each message and another one after
+        it. Here they are mostly the same, and set once: what amqp changes in
+        between, it puts back.
+        """
         bound = self._patience
-        super().set_transport_socket_timeout(
-            bound if timeout is None else min(timeout, bound)
-        )
+        seconds = bound if timeout is None else min(timeout, bound)
+        sock = getattr(getattr(self.channel, 'connection', None), 'sock', None)
+        if sock is None or (sock, seconds) != self._bounded:
+            super().set_transport_socket_timeout(seconds)
+            self._bounded = (sock, seconds)
 
 
 def _quote(text: str) -> str:

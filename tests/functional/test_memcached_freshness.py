@@ -253,15 +253,17 @@ class RaceTest(resolver_tests.SharedTestCase):
         self.assertEqual(self.mapping, said[0])
 
     def test_with_a_delete_in_place_of_a_tombstone_it_would(self):
-        cache = self.other._process.cache
-        ask = cache.cluster.ask
+        cluster = self.other._process.cache.cluster
+        store = cluster.store_many
 
-        def delete(command: str, key: bytes, *args: Any) -> Any:
-            if command == 'set':
-                return self.client().delete(key, noreply=False)
-            return ask(command, key, *args)
+        def delete(command: str, values: Any, expire: int) -> None:
+            if command != 'set_many':
+                store(command, values, expire)
+                return
+            for key in values:
+                self.client().delete(key, noreply=False)
 
-        cache.cluster.ask = delete
+        cluster.store_many = delete
         said = self.moved_meanwhile(self.look_up, self.other)
         self.assertEqual(self.mapping, said[0])
 

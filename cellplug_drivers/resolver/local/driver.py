@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -187,6 +188,14 @@ class LocalResolver(interfaces.Resolver):
             self._backend.forget_instance(instance_uuid, below_generation)
         finally:
             self._memory().forget_instance(instance_uuid, below_generation)
+
+    def forget_instances(self, generations: Mapping[str, int | None]) -> None:
+        try:
+            self._backend.forget_instances(generations)
+        finally:
+            memory = self._memory()
+            for uuid, generation in generations.items():
+                memory.forget_instance(uuid, generation)
 
     def reload(self) -> None:
         """Forget everything: the backend, reloaded before, may differ."""

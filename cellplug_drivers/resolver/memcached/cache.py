@@ -44,6 +44,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 from cellplug import objects
@@ -194,20 +195,28 @@ class Cache:
 
     # -- forgetting --------------------------------------------------------
 
-    def forget(self, key: bytes, minimum: int | None) -> None:
-        """Believe nothing older of the key; raises nothing."""
+    def forget(self, keys: Mapping[bytes, int | None]) -> None:
+        """Believe nothing older of these keys; raises nothing.
+
+        :param keys: with the generation below which nothing is believed;
+            None: nothing is, of whatever generation.
+        """
         now = self.clock()
-        self.fences.raise_(key, minimum, now)
-        self.flights.part(key)
-        tomb = self.codec.seal(key, [records.TOMBSTONE, now, minimum])
-        self.cluster.ask('set', key, tomb, TOMBSTONE_LIFE, False)
+        for key, minimum in keys.items():
+            self.fences.raise_(key, minimum, now)
+            self.flights.part(key)
+        tombs = {
+            key: self.codec.seal(key, [records.TOMBSTONE, now, minimum])
+            for key, minimum in keys.items()
+        }
+        self.cluster.store_many('set_many', tombs, TOMBSTONE_LIFE)
 
     def forget_cell(self, uuid: str, key: bytes) -> None:
         """Believe nothing of a cell that was known up to now."""
         with self._cells_lock:
             self.era += 1
             self.cells.pop(uuid, None)
-        self.forget(key, None)
+        self.forget({key: None})
         self.flights.part_all()
 
     def forget_all(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from pymemcache.client import hash as hashing
 from cellplug import exception
 from cellplug_drivers.resolver.memcached import nodes
 from cellplug_drivers.resolver.memcached import notices
+
+_BULK = 500
+"""Values sent before their answers are read: not more than buffers hold."""
 
 
 class _Ring:
@@ -99,10 +103,18 @@ class Cluster(hashing.HashClient):  # type: ignore[misc]
             found.update(answer)
         return found
 
-    def add_many(self, values: dict[bytes, bytes], expire: int) -> None:
-        """Add what is not there: a round trip for each server."""
-        for node, some in self._homes(list(values)):
-            node.ask('add_many', {key: values[key] for key in some}, expire)
+    def store_many(
+        self, command: str, values: Mapping[bytes, bytes | None], expire: int
+    ) -> None:
+        """``add_many`` or ``set_many``: some hundred in each round trip.
+
+        :param values: None is not stored.
+        """
+        wanted = [key for key, value in values.items() if value is not None]
+        for start in range(0, len(wanted), _BULK):
+            some = wanted[start : start + _BULK]
+            for node, keys in self._homes(some):
+                node.ask(command, {key: values[key] for key in keys}, expire)
 
     def _homes(
         self, keys: Sequence[bytes]

@@ -95,3 +95,7 @@ class Connection(base.Client):  # type: ignore[misc]
     def add_many(self, values: dict[bytes, bytes], expire: int) -> Any:
         """Add each that is not there; one round trip for all."""
         return self._store_cmd(b'add', values, expire, False)
+
+    def set_many(self, values: dict[bytes, bytes], expire: int) -> Any:
+        """Set each; one round trip for all."""
+        return self._store_cmd(b'set', values, expire, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -204,7 +205,15 @@ class MemcachedResolver(interfaces.Resolver):
     ) -> None:
         self._backend.forget_instance(instance_uuid, below_generation)
         self._here().cache.forget(
-            self._keys.instance(instance_uuid), below_generation
+            {self._keys.instance(instance_uuid): below_generation}
+        )
+
+    def forget_instances(self, generations: Mapping[str, int | None]) -> None:
+        """One round trip to each memcached for some hundred."""
+        self._backend.forget_instances(generations)
+        of = self._keys.instance
+        self._here().cache.forget(
+            {of(uuid): lowest for uuid, lowest in generations.items()}
         )
 
     def reload(self) -> None:

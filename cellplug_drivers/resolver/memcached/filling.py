@@ -123,7 +123,7 @@ class Filling:
             else:
                 self._cluster.ask('cas', key, sealed, token.cas, left)
         for left, values in fresh.items():
-            self._cluster.add_many(values, left)
+            self._cluster.store_many('add_many', values, left)
 
     def _elapsed(self, question: Question) -> float:
         """Seconds since the question; below 0 if the clock went back."""

@@ -37,7 +37,9 @@ _HUNG_UP = (
     exceptions.MemcacheUnexpectedCloseError,
 )
 _REFUSALS = (exceptions.MemcacheClientError, exceptions.MemcacheServerError)
-_REPEATABLE = frozenset({'get', 'gets', 'get_many', 'gets_many', 'set'})
+_REPEATABLE = frozenset(
+    {'get', 'gets', 'get_many', 'gets_many', 'set', 'set_many'}
+)
 
 
 class Node(base.PooledClient):  # type: ignore[misc]
