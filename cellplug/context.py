@@ -82,9 +82,10 @@ class RequestState:
 
         :param key: the database's.
         """
-        open_ = self._by_thread.setdefault(
-            threading.current_thread(), OpenTransactions()
-        )
+        thread = threading.current_thread()
+        open_ = self._by_thread.get(thread)
+        if open_ is None:
+            open_ = self._by_thread[thread] = OpenTransactions()
         open_.stack.append(frame)
         if outermost:
             open_.by_database.setdefault(key, []).append(frame)
@@ -110,6 +111,9 @@ class RequestState:
 
 def _remove_last(stack: list[Any], frame: Any) -> None:
     """Take the frame from the end, where proper nesting has put it."""
+    if stack and stack[-1] is frame:
+        stack.pop()
+        return
     for index in range(len(stack) - 1, -1, -1):
         if stack[index] is frame:
             del stack[index]

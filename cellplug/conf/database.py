@@ -116,7 +116,7 @@ def _timeout_opts() -> list[cfg.Opt]:
         ),
         cfg.FloatOpt(
             'write_timeout',
-            default=30,
+            default=60,
             min=1,
             help='Seconds to hand a statement to the server (MariaDB, '
             'MySQL). A write_timeout in the URL wins.',

@@ -74,7 +74,8 @@ class Engines:
         self._managers: dict[tuple[bool, bool], Manager] = {}
         # Reentrant: a session that is collected ends its lease, and that may
         # happen while its thread holds this lock.
-        self._free = threading.Condition(threading.RLock())
+        self._lock = threading.RLock()
+        self._free = threading.Condition(self._lock)
         self._build_lock = threading.Lock()
         self._leases = self._waiting = 0
         self._retired = False
@@ -100,7 +101,7 @@ class Engines:
 
         :raises DatabaseUnavailable: if none ended.
         """
-        with self._free:
+        with self._lock:
             if self._leases >= self.settings.budget and not self._retired:
                 self._wait_for_lease()
             if self._retired:
@@ -127,7 +128,7 @@ class Engines:
 
     def release(self) -> None:
         """End a lease."""
-        with self._free:
+        with self._lock:
             self._leases -= 1
             self._used_at = time.monotonic()
             last = self._retired and not self._leases
@@ -138,14 +139,14 @@ class Engines:
 
     def retire(self) -> None:
         """Take no new leases; close what idles, the rest after its use."""
-        with self._free:
+        with self._lock:
             self._retired = True
             self._free.notify_all()
         self.drop_idle()
 
     def drop_if_idle(self) -> None:
         """Close the connections if no lease was held for idle_timeout."""
-        with self._free:
+        with self._lock:
             idle_for = time.monotonic() - self._used_at
             if self._leases or idle_for < self.settings.idle_timeout:
                 return

@@ -4,6 +4,11 @@ What other drivers' statements are watched for by events of SQLAlchemy (see
 :mod:`cellplug.db.statements`) these connections know by themselves: an event
 for each statement costs a tenth of a read.
 
+PyMySQL bounds each wait by a timeout of Python's sockets: before each system
+call that may block comes one more, which waits, and with each the thread lets
+go of the interpreter and has to get it back. On Linux the kernel can bound
+the call itself (SO_RCVTIMEO), where no TLS stands in between.
+
 PyMySQL bounds the TCP connect by ``connect_timeout``, but waits for the
 server's greeting, and for its part in a TLS handshake, as long as for anything
 else; and it builds a TLS context for every connection, which costs more than
@@ -13,12 +18,17 @@ pins their names.
 
 from __future__ import annotations
 
+import io
 import os
+import socket
 import ssl
+import struct
+import sys
 import threading
 from typing import Any
 
 from pymysql import connections
+from pymysql import err
 
 from cellplug.db import forking
 
@@ -47,12 +57,34 @@ class SharedTLS:
             return self._context
 
 
+class _Reader(io.RawIOBase):
+    """Reads a socket whose waits the kernel bounds.
+
+    Python's own takes the end of the bound for "nothing to read yet".
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what there is, at most so much."""
+        try:
+            return self._sock.recv_into(buffer)
+        except BlockingIOError:
+            raise TimeoutError('timed out') from None
+
+
 class Connection(connections.Connection):
     """A PyMySQL connection; see the module.
 
     :ivar answers: grows with every statement that was answered.
     """
 
+    _sock: Any
     _read_timeout: Any
     _write_timeout: Any
 
@@ -60,6 +92,7 @@ class Connection(connections.Connection):
         self._shared_tls = shared_tls
         self._pid = os.getpid()
         self._ended = False
+        self._wanted: tuple[Any, Any] | None = None
         self._refusal: BaseException | None = None
         self.answers = 0
         super().__init__(*args, **kw)
@@ -123,9 +156,38 @@ class Connection(connections.Connection):
 
     def connect(self, sock: Any = None) -> None:
         """Connect and log in, each wait bounded by ``connect_timeout``."""
-        wanted = self._read_timeout, self._write_timeout
+        if self._wanted is None:
+            self._wanted = self._read_timeout, self._write_timeout
         self._read_timeout = self._write_timeout = self.connect_timeout
         try:
             super().connect(sock)
         finally:
-            self._read_timeout, self._write_timeout = wanted
+            self._read_timeout, self._write_timeout = self._wanted
+        if sys.platform == 'linux' and type(self._sock) is socket.socket:
+            self._let_kernel_bound(self._sock)
+
+    def _let_kernel_bound(self, connected: socket.socket) -> None:
+        for option, seconds in (
+            (socket.SO_RCVTIMEO, self._read_timeout),
+            (socket.SO_SNDTIMEO, self._write_timeout),
+        ):
+            whole, rest = divmod(seconds or 0, 1)
+            connected.setsockopt(
+                socket.SOL_SOCKET,
+                option,
+                struct.pack('ll', int(whole), int(rest * 1_000_000)),
+            )
+        connected.settimeout(None)
+        self._read_timeout = self._write_timeout = None
+        self._current_timeout = None
+        self._rfile = io.BufferedReader(_Reader(connected))
+
+    def _write_bytes(self, data: bytes) -> None:
+        try:
+            super()._write_bytes(data)  # type: ignore[misc]
+        except err.OperationalError as exc:
+            if isinstance(exc.__context__, BlockingIOError):
+                raise err.OperationalError(
+                    exc.args[0], 'MySQL server has gone away (timed out)'
+                ) from None
+            raise

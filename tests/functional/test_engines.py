@@ -230,7 +230,7 @@ class BudgetTests:
 
         def collect():
             self.assertTrue(engines.acquire())
-            with engines._free:
+            with engines._lock:
                 engines.release()
 
         helpers.in_thread(collect)

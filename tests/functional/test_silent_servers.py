@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import struct
 import time
 import traceback
 import uuid
@@ -335,6 +337,22 @@ class TestUnreachableOnPostgreSQL(
 class TestFrozenMariaDB(FrozenTests, helpers.DeploymentTestCase):
     kind = services.MariaDB
 
+    def test_server_that_does_not_take_a_long_statement(self):
+        """More than the sockets' buffers hold: the sender has to wait."""
+        with self.database.writer.using(self.cctxt) as session:
+            self.service.freeze()
+            error = self.assertRaises(
+                oslo_exception.DBConnectionError,
+                helpers.in_thread,
+                session.execute,
+                sa.text(f"SELECT LENGTH('{'x' * 15_000_000}')"),
+            )
+            self.assertIn('timed out', str(error))
+            self.service.thaw()
+            with contextlib.suppress(Exception):
+                session.rollback()
+        self.assertEqual(['frozen'], self.words(self.cctxt))
+
 
 class TestFrozenPostgreSQL(FrozenTests, helpers.DeploymentTestCase):
     kind = services.PostgreSQL
@@ -354,6 +372,32 @@ class TestTLSOfMariaDB(helpers.DeploymentTestCase):
             defer_connect=True, read_timeout=3, write_timeout=4
         )
         self.assertEqual((3, 4), (plain._read_timeout, plain._write_timeout))
+        self.assertTrue(callable(plain._write_bytes))
+
+    def test_connection_that_is_opened_again_has_its_bounds_again(self):
+        self.deploy(1, options=BOUNDS)
+        url = sa.make_url(self.deployment.cells[0].database_connection)
+        driver = mysql.Connection(
+            shared_tls=mysql.SharedTLS(),
+            host=url.host,
+            port=url.port,
+            user=url.username,
+            password=url.password,
+            database=url.database,
+            ssl_disabled=True,
+            read_timeout=3,
+            write_timeout=4.5,
+        )
+        self.addCleanup(driver.close)
+        for _ in range(2):
+            for option, wanted in (
+                (socket.SO_RCVTIMEO, (3, 0)),
+                (socket.SO_SNDTIMEO, (4, 500_000)),
+            ):
+                raw = driver._sock.getsockopt(socket.SOL_SOCKET, option, 16)
+                self.assertEqual(wanted, struct.unpack('ll', raw))
+            driver.close()
+            driver.connect()
 
     def test_url_with_options_of_its_own_gets_its_own_context(self):
         self.deploy(1)
