@@ -179,6 +179,24 @@ def core(url: str, stack: contextlib.ExitStack) -> Any:
     return read
 
 
+def autocommit(url: str, stack: contextlib.ExitStack) -> Any:
+    """A function that reads through a bare Session in autocommit.
+
+    The fewest round trips there can be: what is above it is not SQLAlchemy's.
+    """
+    engine = sa.create_engine(
+        url, isolation_level='AUTOCOMMIT', skip_autocommit_rollback=True
+    )
+    stack.callback(engine.dispose)
+    make = orm.sessionmaker(engine, expire_on_commit=False)
+
+    def read(key: str) -> Any:
+        with make() as session:
+            return by_orm(session, key)
+
+    return read
+
+
 def one_thread(
     setting: Setting, stack: contextlib.ExitStack
 ) -> dict[str, Callable[[], Any]]:
@@ -189,7 +207,9 @@ def one_thread(
     router, context = setting.router, setting.context
     plain = stack.enter_context(contextlib.closing(Plain(setting.url)))
     plain_context = PlainContext()
-    raw, by_engine = (make(setting.url, stack) for make in (raw_driver, core))
+    raw, by_engine, by_session = (
+        make(setting.url, stack) for make in (raw_driver, core, autocommit)
+    )
     targeted = stack.enter_context(
         router.target_cell(context, setting.cells[0])
     )
@@ -213,6 +233,7 @@ def one_thread(
     return {
         'driver alone': lambda: raw(next(keys)),
         'SQLAlchemy Core': lambda: by_engine(next(keys)),
+        'SQLAlchemy Session, autocommit': lambda: by_session(next(keys)),
         BASELINE: lambda: plain.read(plain_context, next(keys)),
         'targeted once': lambda: read(targeted, next(in_first)),
         'target_cell': per_cell(read),
