@@ -18,6 +18,7 @@ from cellplug import interfaces
 from cellplug import loader
 from cellplug import opts
 from cellplug.interfaces import base
+from cellplug.loader import checking
 
 RESOLVER = """
 from oslo_config import cfg
@@ -229,7 +230,7 @@ class TestRefusing(LoaderTestCase):
     def test_a_version_that_is_no_integer_says_what_to_write(self) -> None:
         for version in ("'1'", '1.0', 'None', 'True'):
             with testtools.ExpectedException(exception.DriverLoadError):
-                loader._check_version('resolver', 'mine', eval(version))
+                checking._check_version('resolver', 'mine', eval(version))
         self.assertIn("its api_version is '1'", self.refusal("'1'"))
 
     def test_every_version_of_the_range_is_taken(self) -> None:
@@ -243,7 +244,7 @@ class TestRefusing(LoaderTestCase):
         )
         self.assertIn('this cellplug has 2 to 4', self.refusal('5'))
         for version in (2, 3, 4):
-            loader._check_version('resolver', 'mine', version)
+            checking._check_version('resolver', 'mine', version)
 
     def test_a_constructor_that_fails_says_why(self) -> None:
         distribution = self.install()

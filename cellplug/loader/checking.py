@@ -1,0 +1,150 @@
+"""A driver's class and options: imported, and checked against the contract.
+
+The only module that knows stevedore.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import stevedore.driver
+from oslo_config import cfg
+
+from cellplug import exception
+from cellplug.interfaces import base
+from cellplug.loader import finding
+
+
+def load_class(interface: str, name: str) -> type[Any]:
+    """The class behind a driver's name, checked.
+
+    :raises UnknownDriver: if nothing of this name is installed.
+    :raises DuplicateDriver: if more than one distribution offers it.
+    :raises DriverLoadError: if it cannot be imported, or was written for
+        other contracts.
+    :raises WrongDriverType: if it does not fill the interface.
+    """
+    known = finding.installed(interface)
+    offers = [one for one in known if one.name == name]
+    if len(offers) > 1:
+        raise exception.DuplicateDriver(
+            interface, name, (f'{o.origin} ({o.target})' for o in offers)
+        )
+    if not offers:
+        raise exception.UnknownDriver(
+            interface, name, {one.name for one in known}
+        )
+    found: type[Any] = _checked(
+        interface, name, _import(interface, name, offers[0])
+    )
+    return found
+
+
+def _import(interface: str, name: str, offer: finding.Installed) -> Any:
+    failures: list[BaseException] = []
+
+    def note(manager: Any, point: Any, error: BaseException) -> None:
+        failures.append(error)
+
+    try:
+        return stevedore.driver.DriverManager(
+            finding.namespace(interface),
+            name,
+            invoke_on_load=False,
+            on_load_failure_callback=note,
+        ).driver
+    except RuntimeError as exc:  # stevedore's NoMatches
+        cause = failures[0] if failures else exc
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'{offer.target} of {offer.origin} cannot be imported: '
+            f'{type(cause).__name__}: {cause}',
+        ) from cause
+
+
+def _checked(interface: str, name: str, found: Any) -> Any:
+    wanted: Any = finding.INTERFACES[interface]
+    if not inspect.isclass(found) or not issubclass(found, wanted):
+        raise exception.WrongDriverType(
+            interface,
+            name,
+            f'{found!r} is no subclass of cellplug.interfaces.'
+            f'{wanted.__name__}',
+        )
+    driver: Any = found
+    missing = sorted(getattr(found, '__abstractmethods__', ()))
+    if missing:
+        raise exception.WrongDriverType(
+            interface, name, f'{found.__name__} lacks {", ".join(missing)}'
+        )
+    _check_version(interface, name, driver.api_version)
+    return found
+
+
+def _check_version(interface: str, name: str, version: Any) -> None:
+    oldest, newest = base.OLDEST_API_VERSION, base.API_VERSION
+    # True would pass for 1.
+    if isinstance(version, bool) or not isinstance(version, int):
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'its api_version is {version!r}: set it to the integer {newest}, '
+            'the version of cellplug.interfaces that this cellplug has',
+        )
+    if oldest <= version <= newest:
+        return
+    known = str(newest) if oldest == newest else f'{oldest} to {newest}'
+    remedy = (
+        'install a newer release of the driver'
+        if version < oldest
+        else 'upgrade cellplug, or install an older release of the driver'
+    )
+    raise exception.DriverLoadError(
+        interface,
+        name,
+        f'was written for version {version} of the driver contracts; this '
+        f'cellplug has {known}: {remedy}',
+    )
+
+
+def load_options(interface: str, name: str) -> list[cfg.Opt]:
+    """The driver's own options.
+
+    :raises DriverError: if it cannot be loaded, or does not say.
+    """
+    found = load_class(interface, name)
+    try:
+        return list(found.options())
+    except Exception as exc:
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            f'its options() failed: {type(exc).__name__}: {exc}',
+        ) from exc
+
+
+def chain(conf: cfg.ConfigOpts, interface: str) -> list[str]:
+    """The driver that the configuration names, and those behind it.
+
+    Who stands behind is what the option ``backend`` says. Nothing is built.
+
+    :param conf: with cellplug's options; those of the drivers are registered.
+    :raises DriverError: if one cannot be loaded, or stands in front of
+        itself.
+    """
+    names = [str(conf[interface].driver)]
+    while True:
+        last, group = names[-1], f'{interface}_{names[-1]}'
+        options = load_options(interface, last)
+        conf.register_opts(options, group)
+        if all(option.dest != 'backend' for option in options):
+            return names
+        behind = str(conf[group].backend)
+        if behind in names:
+            line = ' -> '.join([*names, behind])
+            raise exception.DriverLoadError(
+                interface, last, f'stands in front of itself: {line}'
+            )
+        names.append(behind)
