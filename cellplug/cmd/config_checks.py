@@ -109,7 +109,7 @@ class Checks:
         found: list[str] = []
         for _, _, driver in classes:
             # A stranger's code: then its groups count as unknown.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 found += driver.dynamic_groups(self._parse())
         return found
 
@@ -136,7 +136,7 @@ def _asked(
     """What a driver answers; that it fails is an answer too."""
     try:
         return [' '.join(str(line).split()) for line in question(conf)]
-    except Exception as exc:  # noqa: BLE001 (a stranger's code)
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 (a stranger's code)
         text = ' '.join(str(exc).split())
         return [f'{whom}: it cannot say: {type(exc).__name__}: {text}']
 

@@ -54,7 +54,9 @@ def _import(interface: str, name: str, offer: finding.Installed) -> Any:
             invoke_on_load=False,
             on_load_failure_callback=note,
         ).driver
-    except RuntimeError as exc:  # stevedore's NoMatches
+    # A stranger's module: stevedore says NoMatches for what fails in most
+    # ways, and lets a failed assertion and sys.exit() pass.
+    except (Exception, SystemExit) as exc:  # noqa: BLE001 (raised below)
         cause = failures[0] if failures else exc
         raise exception.DriverLoadError(
             interface,
@@ -117,7 +119,7 @@ def load_options(interface: str, name: str) -> list[cfg.Opt]:
     found = load_class(interface, name)
     try:
         return list(found.options())
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         raise exception.DriverLoadError(
             interface,
             name,

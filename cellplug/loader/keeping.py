@@ -58,7 +58,7 @@ class Loader:
             return found(getattr(self._conf, group, None), self._host)
         except exception.CellplugError:
             raise
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise exception.DriverLoadError(
                 interface,
                 name,

@@ -257,6 +257,37 @@ class TestRefusing(LoaderTestCase):
         error = self.assertRaises(exception.DriverLoadError, self.load, 'mine')
         self.assertIn('disk on fire', str(error))
 
+    def test_a_module_that_exits_ends_no_process(self) -> None:
+        for number, line in enumerate(
+            ('raise SystemExit("I want out")', 'assert False, "I want out"')
+        ):
+            self.useFixture(
+                DistributionFixture(
+                    f'leaver{number}',
+                    f'[cellplug.resolver]\nleaver{number} = MODULE:Theirs\n',
+                    line,
+                )
+            )
+            error = self.assertRaises(
+                exception.DriverLoadError, self.load, f'leaver{number}'
+            )
+            self.assertIn('I want out', str(error))
+            self.assertIn(f'leaver{number} 1.5', str(error))
+        self.assertIn('resolver_static', dict(opts.list_opts()))
+
+    def test_options_or_a_constructor_that_exits_ends_no_process(self) -> None:
+        def leave(*_: Any) -> None:
+            sys.exit('I want out')
+
+        for place in ('options', '__init__'):
+            distribution = self.install(place.strip('_'), place.strip('_'))
+            module = importlib.import_module(distribution.module)
+            setattr(module.Theirs, place, leave)
+            error = self.assertRaises(
+                exception.DriverLoadError, self.load, place.strip('_')
+            )
+            self.assertIn('I want out', str(error))
+
     def test_options_that_fail_say_why_and_leave_the_sample_whole(
         self,
     ) -> None:
