@@ -119,7 +119,7 @@ class CellCollection:
                 raise
             return finished
         made = self._claim_and_insert(values)
-        self._changed(made)
+        self._resolver.forget_cell(made.uuid)
         return made
 
     def _finish(self, values: dict[str, Any]) -> mappings.CellMapping | None:
@@ -142,7 +142,7 @@ class CellCollection:
                 return None
         except (exception.CellMappingNotFound, exception.CellUnavailable):
             return None
-        self._changed(known)
+        self._resolver.forget_cell(known.uuid)
         return known
 
     def _claim_and_insert(
@@ -218,17 +218,14 @@ class CellCollection:
         if 'transport_url' in values:
             checking.check_cell0(known.uuid, values['transport_url'])
         self._check_unique(values, known.uuid)
-        if self._needs_claim(known, values):
-            with self._claims.claiming(
-                known.uuid,
-                values.get('name', known.name),
-                values['database_connection'],
-            ):
-                changed = self._update(known.uuid, values)
-        else:
-            changed = self._update(known.uuid, values)
-        self._changed(changed)
-        return changed
+        if not self._needs_claim(known, values):
+            return self._update(known.uuid, values)
+        with self._claims.claiming(
+            known.uuid,
+            values.get('name', known.name),
+            values['database_connection'],
+        ):
+            return self._update(known.uuid, values)
 
     def _needs_claim(
         self, known: mappings.CellMapping, values: dict[str, Any]
@@ -245,8 +242,12 @@ class CellCollection:
     def _update(
         self, cell_uuid: str, values: dict[str, Any]
     ) -> mappings.CellMapping:
-        with self._writing() as session:
-            return db.cell_queries.update(session, cell_uuid, values)
+        try:
+            with self._writing() as session:
+                return db.cell_queries.update(session, cell_uuid, values)
+        finally:
+            # Also if it failed: the answer to the commit may have been lost.
+            self._resolver.forget_cell(cell_uuid)
 
     def delete(self, cell: Cell) -> None:
         """Delete a cell to which no instance is mapped.
@@ -257,14 +258,15 @@ class CellCollection:
         :raises CellMappingNotFound: if there is no such cell.
         """
         self._asking.refuse_cell_writes()
-        with self._writing() as session:
-            named = db.cell_queries.get(session, checking.named(cell))
-            # Read again under the lock: it may have changed in between.
-            known = db.cell_queries.delete(session, named.uuid)
-        # A cell of this uuid that is created later has a higher generation,
-        # by the database's clock; this process's clock may be ahead of it.
-        self._registry.bury(known.uuid, known.generation)
-        self._resolver.forget_cell(known.uuid)
+        uuid = self._current(cell).uuid
+        try:
+            with self._writing() as session:
+                known = db.cell_queries.delete(session, uuid)
+            # A cell of this uuid that is created later has a higher
+            # generation, by the database's clock; this process's may be ahead.
+            self._registry.bury(known.uuid, known.generation)
+        finally:
+            self._resolver.forget_cell(uuid)
 
     def claim(self, cell: Cell) -> None:
         """Claim the cell's database for it, if no other cell has.
@@ -287,7 +289,3 @@ class CellCollection:
         return self._database.api.writer.using(
             cellplug_context.InternalContext()
         )
-
-    def _changed(self, mapping: mappings.CellMapping) -> None:
-        self._resolver.forget_cell(mapping.uuid)
-        self._registry.attach(mapping)

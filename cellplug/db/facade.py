@@ -205,8 +205,9 @@ class Database:
     ) -> None:
         """Call back when the request's API transaction has committed.
 
-        The outermost one, if it is joined; never, if it is rolled back. For
-        what others may know only then.
+        The outermost one, if it is joined; never, if it is rolled back; also
+        if the commit failed, since it may have been its answer that was lost.
+        For what others may know only then.
 
         :param call: must not raise; it is called outside the transaction, in
             this thread, at once if none is open.

@@ -74,7 +74,7 @@ class Lease:
 class Frame:
     """One outermost transaction: of one request, thread and database.
 
-    :ivar committed: what to call when it has committed.
+    :ivar committed: what to call when it has, or may have, committed.
     :ivar heard: whether an event told that a statement was answered.
     :ivar core: the connection that was its session before a reader joined
         that wanted a real one.

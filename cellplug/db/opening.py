@@ -188,11 +188,12 @@ class Opening:
         finally:
             if self.outermost:
                 frame.end_hooks(self._binding.hooks, ended_by)
-        if ended_by is not None:
-            self._raise_ours(ended_by, error, frame)
-        if self.outermost:
+        if self.outermost and error is None:
+            # Also if the commit failed: it may be its answer that was lost.
             for call in frame.committed:
                 call()
+        if ended_by is not None:
+            self._raise_ours(ended_by, error, frame)
 
     def _raise_ours(
         self, ended_by: BaseException, error: Any, frame: frames.Frame

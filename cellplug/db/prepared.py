@@ -7,8 +7,8 @@ the row comes back as the driver made it.
 
 Only where nothing is lost by it: on connections in autocommit, of drivers
 whose connections know by themselves of forks and bounds. What an error means
-is SQLAlchemy's and oslo.db's to say: where one is met, they execute the
-statement again, and raise.
+to the connection and to the caller is for SQLAlchemy and oslo.db to say: they
+are handed it by the (private) method that they would meet it in themselves.
 """
 
 from __future__ import annotations
@@ -46,10 +46,7 @@ class Prepared:
             if dialect.driver in _DRIVERS and getattr(
                 dialect, 'skip_autocommit_rollback', False
             ):
-                try:
-                    return self._fetch(session, values)
-                except dialect.loaded_dbapi.Error:
-                    pass
+                return self._fetch(session, values)
         return session.execute(self._statement, values).first()
 
     def _fetch(
@@ -64,8 +61,11 @@ class Prepared:
         try:
             cursor.execute(text, arguments)
             row: Sequence[Any] | None = cursor.fetchone()
-        finally:
             cursor.close()
+        except BaseException as exc:  # noqa: BLE001 (raised by what is called)
+            connection._handle_dbapi_exception(
+                exc, text, arguments, cursor, None
+            )
         statements.note_answer(connection, driver)
         return row
 

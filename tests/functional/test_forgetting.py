@@ -3,7 +3,11 @@
 import contextlib
 import uuid
 
+import fixtures as fakes
+from pymysql import err
+
 from cellplug import exception
+from cellplug.db import mysql
 from cellplug.testing import fixtures
 from tests.functional import helpers_deployment as helpers
 
@@ -99,6 +103,37 @@ class TestForgettingOfLocal(ForgettingTests, helpers.DeploymentTestCase):
         super().setUp()
         options = {'resolver.driver': 'local', 'resolver_local.ttl': 3600.0}
         self.deploy(2, options=options)
+
+    def _lose_answers(self):
+        """From now on commits are made, and their answers lost."""
+        commit = mysql.Connection.commit
+
+        def lose(driver):
+            commit(driver)
+            raise err.OperationalError(2013, 'the answer was lost')
+
+        self.useFixture(
+            fakes.MonkeyPatch('cellplug.db.mysql.Connection.commit', lose)
+        )
+
+    def test_what_may_have_been_committed_is_forgotten(self):
+        self._mapped()
+        self._lose_answers()
+        self.assertRaises(
+            exception.DatabaseUnavailable, self._move, self.context()
+        )
+        self.assertEqual('cell2', self._cell())
+
+    def test_a_cell_that_may_have_changed_is_forgotten(self):
+        self._mapped()
+        self._lose_answers()
+        self.assertRaises(
+            exception.DatabaseUnavailable,
+            self.router.cells.update,
+            'cell1',
+            name='renamed',
+        )
+        self.assertEqual('renamed', self._cell())
 
 
 class TestForgettingOfMemcached(ForgettingTests, helpers.DeploymentTestCase):

@@ -1,5 +1,9 @@
 """Statements that go past SQLAlchemy's results, on the three databases."""
 
+import contextlib
+import signal
+import uuid
+
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 
@@ -13,6 +17,7 @@ BY_WORD = (
     .where(NOTE.c.word == sa.bindparam('word'))
     .order_by(NOTE.c.id)
 )
+ERRORS = (oslo_exception.DBError, sa.exc.DBAPIError)
 STRANGE = ("it's", 'per%cent %s %(word)s', 'back\\slash', '"', 'snow ☃')
 
 
@@ -83,11 +88,71 @@ class PreparedTests:
         def ask_by_sqlalchemy(context):
             return context.session.execute(missing).first()
 
-        wanted = self.assertRaises(
-            oslo_exception.DBError, ask_by_sqlalchemy, self.cctxt
-        )
-        found = self.assertRaises(oslo_exception.DBError, ask, self.cctxt)
+        wanted = self.assertRaises(ERRORS, ask_by_sqlalchemy, self.cctxt)
+        found = self.assertRaises(ERRORS, ask, self.cctxt)
         self.assertEqual(repr(wanted), repr(found))
+
+
+class LockedTests:
+    """Look-ups while somebody holds the table."""
+
+    def setUp(self):
+        super().setUp()
+        self.deploy(1, options={'api_database.read_timeout': 2})
+        self.instance = str(uuid.uuid4())
+        self.router.instances.map(self.context(), self.instance, 'cell1')
+        self._look_up()
+
+    def _look_up(self):
+        return self.router.instances.get(self.context(), self.instance)
+
+    @contextlib.contextmanager
+    def _locked(self):
+        with helpers.past_cellplug(self.deployment.api_url) as connection:
+            for statement in self.lock:
+                connection.execute(sa.text(statement))
+            try:
+                yield
+            finally:
+                connection.execute(sa.text(self.unlock))
+
+    def test_a_look_up_that_takes_too_long_is_not_repeated(self):
+        with self._locked():
+            error = self.assertRaises(
+                exception.DatabaseUnavailable, self._look_up
+            )
+        self.assertIn(self.says, error.reason)
+        self.assertFalse(error.before_first_statement)
+        self.assertEqual('cell1', self._look_up().cell.name)
+
+    def test_one_that_is_interrupted_leaves_no_answer_behind(self):
+        class StoppedError(BaseException):
+            """As threads of other sorts raise it."""
+
+        def interrupt(*_):
+            raise StoppedError
+
+        former = signal.signal(signal.SIGALRM, interrupt)
+        self.addCleanup(signal.signal, signal.SIGALRM, former)
+        with self._locked():
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            self.assertRaises(StoppedError, self._look_up)
+        for _ in range(3):
+            self.assertEqual('cell1', self._look_up().cell.name)
+
+
+class TestLockedOnMariaDB(LockedTests, helpers.DeploymentTestCase):
+    backend = 'mariadb'
+    lock = ('LOCK TABLES instance_mapping WRITE',)
+    unlock = 'UNLOCK TABLES'
+    says = 'timed out'
+
+
+class TestLockedOnPostgreSQL(LockedTests, helpers.DeploymentTestCase):
+    backend = 'postgresql'
+    lock = ('BEGIN', 'LOCK TABLE instance_mapping IN ACCESS EXCLUSIVE MODE')
+    unlock = 'ROLLBACK'
+    says = 'statement timeout'
 
 
 class TestPreparedOnSQLite(PreparedTests, helpers.DeploymentTestCase):
