@@ -5,6 +5,7 @@ The only module that knows stevedore.
 
 from __future__ import annotations
 
+import enum
 import inspect
 from typing import Any
 
@@ -82,6 +83,16 @@ def _checked(interface: str, name: str, found: Any) -> Any:
             interface, name, f'{found.__name__} lacks {", ".join(missing)}'
         )
     _check_version(interface, name, driver.api_version)
+    capabilities = driver.capabilities
+    if not isinstance(capabilities, (set, frozenset)) or not all(
+        isinstance(one, enum.Enum) for one in capabilities
+    ):
+        raise exception.DriverLoadError(
+            interface,
+            name,
+            'its capabilities are no frozenset of members of an enum, that '
+            'of its interface',
+        )
     return found
 
 
@@ -118,13 +129,33 @@ def load_options(interface: str, name: str) -> list[cfg.Opt]:
     """
     found = load_class(interface, name)
     try:
-        return list(found.options())
+        options = list(found.options())
     except (Exception, SystemExit) as exc:
         raise exception.DriverLoadError(
             interface,
             name,
             f'its options() failed: {type(exc).__name__}: {exc}',
         ) from exc
+    _check_options(interface, name, options)
+    return options
+
+
+def _check_options(interface: str, name: str, options: list[Any]) -> None:
+    """Refuse what oslo.config would choke on, in whoever's hands."""
+    known = set()
+    for one in options:
+        if not isinstance(one, cfg.Opt):
+            raise exception.DriverLoadError(
+                interface,
+                name,
+                f'its options() gave a {type(one).__name__!r}, which is no '
+                'option of oslo.config',
+            )
+        if one.dest in known:
+            raise exception.DriverLoadError(
+                interface, name, f'its options() gave two options {one.dest!r}'
+            )
+        known.add(one.dest)
 
 
 def chain(conf: cfg.ConfigOpts, interface: str) -> list[str]:

@@ -288,6 +288,44 @@ class TestRefusing(LoaderTestCase):
             )
             self.assertIn('I want out', str(error))
 
+    def test_options_that_are_none_leave_the_sample_whole(self) -> None:
+        for number, (options, reason) in enumerate(
+            (
+                ("[cfg.StrOpt('x'), 'pa55word']", "'str', which is no option"),
+                ("[cfg.StrOpt('x'), cfg.IntOpt('x')]", "two options 'x'"),
+                ('3', 'not iterable'),
+            )
+        ):
+            name = f'odd{number}'
+            source = RESOLVER.format(name='Theirs', body='x = 1')
+            source += f'Theirs.options = classmethod(lambda cls: {options})\n'
+            self.useFixture(
+                DistributionFixture(
+                    name,
+                    f'[cellplug.resolver]\n{name} = MODULE:Theirs\n',
+                    source,
+                )
+            )
+            error = self.assertRaises(
+                exception.DriverLoadError, self.load, name
+            )
+            self.assertIn(reason, str(error))
+            self.assertNotIn('pa55word', str(error))
+            self.assertNotIn(f'resolver_{name}', dict(opts.list_opts()))
+        self.assertIn('resolver_static', dict(opts.list_opts()))
+
+    def test_capabilities_that_are_none_are_refused(self) -> None:
+        for number, value in enumerate(
+            ("['instances']", "frozenset({'instances'})", 'None')
+        ):
+            name = f'able{number}'
+            self.install(name, name, body=f'capabilities = {value}')
+            error = self.assertRaises(
+                exception.DriverLoadError, self.load, name
+            )
+            self.assertIn('capabilities', str(error))
+            self.assertIn('of an enum', str(error))
+
     def test_options_that_fail_say_why_and_leave_the_sample_whole(
         self,
     ) -> None:
