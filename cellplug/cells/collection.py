@@ -119,7 +119,7 @@ class CellCollection:
                 raise
             return finished
         made = self._claim_and_insert(values)
-        self._resolver.forget_cell(made.uuid)
+        self._changed(made)
         return made
 
     def _finish(self, values: dict[str, Any]) -> mappings.CellMapping | None:
@@ -142,7 +142,7 @@ class CellCollection:
                 return None
         except (exception.CellMappingNotFound, exception.CellUnavailable):
             return None
-        self._resolver.forget_cell(known.uuid)
+        self._changed(known)
         return known
 
     def _claim_and_insert(
@@ -244,10 +244,13 @@ class CellCollection:
     ) -> mappings.CellMapping:
         try:
             with self._writing() as session:
-                return db.cell_queries.update(session, cell_uuid, values)
-        finally:
-            # Also if it failed: the answer to the commit may have been lost.
+                changed = db.cell_queries.update(session, cell_uuid, values)
+        except BaseException:
+            # The answer to the commit may have been lost.
             self._resolver.forget_cell(cell_uuid)
+            raise
+        self._changed(changed)
+        return changed
 
     def delete(self, cell: Cell) -> None:
         """Delete a cell to which no instance is mapped.
@@ -289,3 +292,7 @@ class CellCollection:
         return self._database.api.writer.using(
             cellplug_context.InternalContext()
         )
+
+    def _changed(self, mapping: mappings.CellMapping) -> None:
+        self._resolver.forget_cell(mapping.uuid)
+        self._registry.attach(mapping)
