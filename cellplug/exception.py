@@ -406,16 +406,28 @@ class DriverError(CellplugError):
 
 
 class UnknownDriver(DriverError):
-    """No installed distribution offers a driver of this name."""
+    """No installed distribution offers a driver of this name.
+
+    :ivar available: the names that are offered.
+    :ivar unreadable: the distributions (name and version) that might offer
+        it: their entry points cannot be read.
+    """
 
     def __init__(
-        self, interface: str, driver: str, available: Iterable[str]
+        self,
+        interface: str,
+        driver: str,
+        available: Iterable[str],
+        unreadable: Iterable[str] = (),
     ) -> None:
         self.available = sorted(available)
-        names = ', '.join(self.available) or 'none'
-        super().__init__(
-            interface, driver, f'is not installed; installed are: {names}'
-        )
+        self.unreadable = sorted(unreadable)
+        reason = 'is not installed; installed are: '
+        reason += ', '.join(self.available) or 'none'
+        if self.unreadable:
+            broken = ', '.join(self.unreadable)
+            reason += f'; the entry points of {broken} cannot be read'
+        super().__init__(interface, driver, reason)
 
 
 class DuplicateDriver(DriverError):

@@ -11,6 +11,7 @@ from cellplug.loader.finding import Installed
 from cellplug.loader.finding import installed
 from cellplug.loader.finding import INTERFACES
 from cellplug.loader.finding import namespace
+from cellplug.loader.finding import unreadable
 from cellplug.loader.keeping import Loader
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     'load_class',
     'load_options',
     'namespace',
+    'unreadable',
 ]

@@ -6,6 +6,7 @@ The only module that knows stevedore.
 from __future__ import annotations
 
 import enum
+import importlib.metadata
 import inspect
 from typing import Any
 
@@ -34,12 +35,26 @@ def load_class(interface: str, name: str) -> type[Any]:
         )
     if not offers:
         raise exception.UnknownDriver(
-            interface, name, {one.name for one in known}
+            interface,
+            name,
+            {one.name for one in known},
+            finding.unreadable(),
         )
     found: type[Any] = _checked(
         interface, name, _import(interface, name, offers[0])
     )
     return found
+
+
+class _Manager(stevedore.driver.DriverManager):  # type: ignore[type-arg]
+    """Stevedore's, where the entry points of somebody cannot be read."""
+
+    def list_entry_points(self) -> list[importlib.metadata.EntryPoint]:
+        """Those of the namespace, as far as they can be read."""
+        try:
+            return super().list_entry_points()
+        except Exception:  # noqa: BLE001 (whatever the parser stumbles over)
+            return finding.entry_points(self.namespace)
 
 
 def _import(interface: str, name: str, offer: finding.Installed) -> Any:
@@ -49,7 +64,7 @@ def _import(interface: str, name: str, offer: finding.Installed) -> Any:
         failures.append(error)
 
     try:
-        return stevedore.driver.DriverManager(
+        return _Manager(
             finding.namespace(interface),
             name,
             invoke_on_load=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import re
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -40,12 +41,59 @@ def namespace(interface: str) -> str:
 
 
 def installed(interface: str | None = None) -> list[Installed]:
-    """What is installed, by interface and name; imports no driver."""
+    """What is installed, by interface and name; imports no driver.
+
+    What a distribution offers whose entry points cannot be read is not in it:
+    see :func:`unreadable`.
+    """
     found = set()
     for one in INTERFACES if interface is None else (interface,):
-        for point in importlib.metadata.entry_points(group=namespace(one)):
+        for point in entry_points(namespace(one)):
             found.add(Installed(one, point.name, point.value, _origin(point)))
     return sorted(found, key=dataclasses.astuple)
+
+
+def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:
+    """The entry points of a group, as far as they can be read."""
+    try:
+        return list(importlib.metadata.entry_points(group=group))
+    except Exception:  # noqa: BLE001 (whatever the parser stumbles over)
+        return [
+            point
+            for distribution in _distributions()
+            for point in _points(distribution) or ()
+            if point.group == group
+        ]
+
+
+def unreadable() -> list[str]:
+    """The distributions whose entry points cannot be read, with versions."""
+    try:
+        importlib.metadata.entry_points(group=namespace('resolver'))
+    except Exception:  # noqa: BLE001 (whatever the parser stumbles over)
+        return sorted(
+            f'{distribution.name} {distribution.version}'
+            for distribution in _distributions()
+            if _points(distribution) is None
+        )
+    return []
+
+
+def _distributions() -> list[importlib.metadata.Distribution]:
+    """Of several with one name, the one that Python imports."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    for one in importlib.metadata.distributions():
+        found.setdefault(re.sub(r'[-_.]+', '-', str(one.name)).lower(), one)
+    return list(found.values())
+
+
+def _points(
+    distribution: importlib.metadata.Distribution,
+) -> list[importlib.metadata.EntryPoint] | None:
+    try:
+        return list(distribution.entry_points)
+    except Exception:  # noqa: BLE001 (whatever the parser stumbles over)
+        return None
 
 
 def _origin(point: importlib.metadata.EntryPoint) -> str:

@@ -121,6 +121,28 @@ class TestFinding(LoaderTestCase):
         self.assertIsInstance(driver, interfaces.Resolver)
         self.assertEqual('mars', driver.options_group.planet)
 
+    def test_entry_points_that_cannot_be_read_are_passed_over(self) -> None:
+        self.install()
+        self.useFixture(
+            DistributionFixture('garbled', '[cellplug.resolver]\nno sense\n')
+        )
+        names = {(o.interface, o.name) for o in loader.installed()}
+        self.assertIn(('resolver', 'static'), names)
+        self.assertIn(('resolver', 'mine'), names)
+        self.assertEqual(['garbled 1.5'], loader.unreadable())
+        driver = loader.Loader(self.conf, Host()).load('resolver', 'mine')
+        self.assertIsInstance(driver, interfaces.Resolver)
+        self.conf.set_override('driver', 'mine', 'resolver')
+        with cellplug.CellRouter.from_conf(self.conf) as router:
+            self.assertEqual([], router.cells.list())
+        error = self.assertRaises(
+            exception.UnknownDriver, loader.load_class, 'resolver', 'theirs'
+        )
+        self.assertIn('entry points of garbled 1.5', str(error))
+
+    def test_all_entry_points_that_are_installed_can_be_read(self) -> None:
+        self.assertEqual([], loader.unreadable())
+
     def test_a_strangers_options_reach_the_sample(self) -> None:
         self.install()
         self.assertIn('resolver_mine', dict(opts.list_opts()))
