@@ -477,6 +477,50 @@ class TestBadFiles(StaticTestCase):
         self.change('resolver_static', cells='cell0, east')
         self.assert_refused('[cell_west]', 'does not name')
 
+    def test_a_group_that_stands_twice_in_one_file(self) -> None:
+        # A header that was copied and not renamed gives one cell the
+        # database of another.
+        text = self.files.path.read_text()
+        for header in ('[cell_east]', '[cell_EAST]'):
+            self.files.write(
+                f'{text}{header}\ntransport_url = rabbit://u:{SECRET}@h/n\n'
+            )
+            self.assert_refused('[cell_east]', 'stands twice')
+        self.files.write(f'{text}[cell_east]\n')
+        self.assert_refused('[cell_east]', 'stands twice')
+        self.files.write(f'{text}[resolver_static]\n')
+        self.files.open_router().close()
+
+    def test_an_option_that_stands_twice_in_a_group(self) -> None:
+        for group, option in (
+            ('cell_east', 'database_connection'),
+            ('cell_east', 'state'),
+            ('resolver_static', 'cells'),
+            ('resolver_static', 'projects'),
+        ):
+            self.files.write()
+            text = self.files.path.read_text()
+            line = f'{option} = {SECRET}'
+            if option not in self.files.sections[group]:
+                line += f'\n{line}'
+            self.files.write(text.replace(f'[{group}]', f'[{group}]\n{line}'))
+            self.assert_refused(f'[{group}] {option}', 'stands twice')
+
+    def test_another_file_may_say_otherwise(self) -> None:
+        other = self.files.path.with_name('other.conf')
+        other.write_text('[cell_east]\nstate = disabled\n')
+        conf = cfg.ConfigOpts()
+        cellplug.register_opts(conf)
+        conf(
+            [],
+            project='cellplug',
+            default_config_files=[str(self.files.path), str(other)],
+        )
+        with cellplug.CellRouter.from_conf(conf) as router:
+            self.assertEqual(
+                cellplug.CellState.DISABLED, router.cells.get('east').state
+            )
+
     def test_cellplugs_own_group_is_no_cell(self) -> None:
         self.change('cell_database', max_pool_size='3')
         self.files.open_router().close()

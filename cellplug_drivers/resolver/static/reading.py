@@ -7,7 +7,6 @@ that was put in the wrong place.
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import types
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from cellplug import exception
 from cellplug import objects
 from cellplug_drivers.resolver.static import checking
 from cellplug_drivers.resolver.static import options
+from cellplug_drivers.resolver.static import parsing
 
 _TAKEN = frozenset({'cell_database'})
 """Groups of cellplug's own whose names look like those of cells."""
@@ -49,6 +49,7 @@ def read(conf: cfg.ConfigOpts) -> tuple[Settings, list[str]]:
     conf.register_opts(options.own(), options.GROUP)
     source = _Source(conf)
     found = Findings(source.place)
+    _check_repeated(source, found)
     before = len(found.lines)
     names = source.value(found, options.GROUP, 'cells')
     if names is None and len(found.lines) == before:
@@ -72,9 +73,12 @@ def groups(conf: cfg.ConfigOpts) -> list[str]:
     return [
         section
         for section in conf.list_all_sections()
-        if section.lower().startswith(options.PREFIX)
-        and section.lower() not in _TAKEN
+        if _is_of_cell(section.lower())
     ]
+
+
+def _is_of_cell(section: str) -> bool:
+    return section.startswith(options.PREFIX) and section not in _TAKEN
 
 
 class _Source:
@@ -83,12 +87,13 @@ class _Source:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self.sections = groups(conf)
-        self._files = _files(conf)
+        self._files = parsing.files(conf)
+        self.parsed = {path: parsing.parsed(path) for path in self._files}
         self._keys: dict[tuple[str, str], str] = {}
-        for path in self._files:
-            for section, keys in _parsed(path).items():
+        for path, parser in self.parsed.items():
+            for section, keys in parser.sections.items():
                 for key in keys:
-                    self._keys[section.lower(), key] = path
+                    self._keys[section, key] = path
 
     def place(self, group: str, option: str = '') -> str:
         """The file, group and option, for people."""
@@ -125,21 +130,19 @@ class _Source:
         return None
 
 
-def _files(conf: cfg.ConfigOpts) -> list[str]:
-    files = list(conf.config_file or ())
-    for directory in conf.config_dir or ():
-        files += map(str, sorted(pathlib.Path(directory).glob('*.conf')))
-    return files
-
-
-def _parsed(path: str) -> dict[str, dict[str, list[str]]]:
-    """The sections of a file that was parsed just now."""
-    sections: dict[str, dict[str, list[str]]] = {}
-    try:
-        cfg.ConfigParser(path, sections).parse()
-    except (cfg.ParseError, OSError, UnicodeError):
-        return {}  # Changed meanwhile: places are named less exactly.
-    return sections
+def _check_repeated(source: _Source, found: Findings) -> None:
+    """Nothing stands twice in one file: the later would win in silence."""
+    for path, parser in source.parsed.items():
+        for group, count in parser.headers.items():
+            if count > 1 and _is_of_cell(group):
+                found.add(
+                    f'the group stands twice in {path}; a header that was '
+                    'not renamed?',
+                    group,
+                )
+            elif group == options.GROUP or _is_of_cell(group):
+                for option in parser.repeated(group):
+                    found.add(f'stands twice in {path}', group, option)
 
 
 def _check_name(found: Findings, name: str, names: list[str]) -> bool:
