@@ -142,6 +142,8 @@ takes no database, queue or cell from FILE."""
             self.print_json(report.document())
         else:
             screen.show(report, self.app.stdout)
+            for line in report.warnings:
+                self.app.stderr.write(f'warning: {line}\n')
         return outcome.DONE if report.check.holds else outcome.FAILED
 
 

@@ -22,6 +22,7 @@ class Report:
     :ivar own_servers: whether the servers, and what is there, are the user's.
     :ivar cells: all cells, cell0 first.
     :ivar seconds: how long the run took, start and end of servers included.
+    :ivar warnings: what cellplug and its drivers logged as a warning.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Report:
     latencies: list[lab_traffic.Latency]
     check: lab_check.Outcome
     seconds: float
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
     def booted(self) -> collections.Counter[str]:
         """How many instances of this run each cell got, by its uuid."""
@@ -50,6 +52,7 @@ class Report:
             'drivers': self.drivers,
             'directory': self.directory,
             'seconds': round(self.seconds, 3),
+            'warnings': self.warnings,
             'cells': [self._cell(cell) for cell in self.cells],
             'instances': [self._instance(one) for one in self.placed],
             'listed': self.listed,

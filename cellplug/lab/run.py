@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import cellplug
@@ -31,8 +32,9 @@ def run(
     began = time.monotonic()
     with lab_directory.opened(settings.directory) as directory:
         log = directory.file(lab_directory.LOG) if directory.kept else None
-        with quiet.logging_to(log):
-            return _run(settings, directory, progress, began, taken)
+        with quiet.logging_to(log) as warnings:
+            found = _run(settings, directory, progress, began, taken)
+            return dataclasses.replace(found, warnings=warnings)
 
 
 def check(path: str) -> lab_check.Outcome:

@@ -78,10 +78,12 @@ class _Screen:
 
     def show(self) -> None:
         report = self._report
+        count = len(report.cells) - 1
         self._console.print(
-            f'[bold]cellplug lab[/] - {len(report.cells) - 1} cells on '
-            f'{report.kind}'
+            f'[bold]cellplug lab[/] - {count} '
+            f'{"cell" if count == 1 else "cells"} on {report.kind}'
         )
+        self._console.print(self._drivers(), style='dim')
         self._console.print()
         tables = [self._cells(), self._requests()]
         if len(report.placed) <= MOST_ROWS:
@@ -161,6 +163,13 @@ class _Screen:
             else:
                 lane.append(empty, style='dim')
         return lane
+
+    def _drivers(self) -> str:
+        """The drivers in use: which one stands in front of which."""
+        return '; '.join(
+            f'{interface.replace("_", " ")}: {" in front of ".join(chain)}'
+            for interface, chain in self._report.drivers.items()
+        )
 
     def _cells(self) -> rich.table.Table:
         """One row for each cell, with what it got and what it holds."""

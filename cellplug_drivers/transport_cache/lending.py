@@ -192,4 +192,6 @@ class Lender(interfaces.TransportCache):
     def close(self) -> None:
         """Keep nothing of this process any longer."""
         self._closed = True
-        self._book().close()
+        book = self._books.get(os.getpid())
+        if book is not None:
+            book.close()

@@ -163,11 +163,8 @@ class LRUTransportCache(lending.Lender):
         )
 
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
+        # Read here: what cannot be keeps the service from starting.
+        limit, idle = options.max_transports, options.idle_timeout
         super().__init__(
-            lambda: _BoundedBook(
-                host.open_transport,
-                options.max_transports,
-                options.idle_timeout,
-                host.clock,
-            )
+            lambda: _BoundedBook(host.open_transport, limit, idle, host.clock)
         )
