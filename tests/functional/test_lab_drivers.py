@@ -68,6 +68,35 @@ class DriversTestCase(testtools.TestCase):
 
 
 class TestWithinTheProcess(DriversTestCase):
+    def test_a_driver_that_is_not_well_is_not_passed_over(self):
+        path = self.write(
+            '[resolver]',
+            'driver = memcached',
+            '[resolver_memcached]',
+            'servers = 127.0.0.1:1',
+            f'encryption_keys = {secrets.token_hex(32)}',
+        )
+        done = test_lab.manage(
+            *('--config-file', path, 'lab', 'run', '--instances', '2')
+        )
+        self.assertEqual(0, done.returncode)
+        self.assertIn('resolver: memcached in front of database', done.stdout)
+        (line,) = done.stderr.splitlines()
+        self.assertIn('warning: memcached 127.0.0.1:1 does not answer', line)
+
+    def test_options_that_cannot_be_keep_it_from_starting(self):
+        path = self.write(
+            '[transport_cache]',
+            'driver = lru',
+            '[transport_cache_lru]',
+            'max_transports = 0',
+        )
+        for command in (('lab', 'run'), ('cell', 'list')):
+            done = test_lab.manage('--config-file', path, *command)
+            self.assertEqual(1, done.returncode)
+            (line,) = done.stderr.splitlines()
+            self.assertIn('max_transports', line)
+
     def test_with_each_resolver(self):
         names = [one.name for one in loader.installed('resolver')]
         self.assertLessEqual({'database', 'static'}, set(names))
