@@ -7,6 +7,7 @@ import glob
 import importlib.metadata
 import logging
 import os.path
+import re
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ Finding = tuple[str, str]
 
 NAMESPACES = ('cellplug', 'oslo.db', 'oslo.log', 'oslo.messaging')
 """Whose options may stand in any file."""
+
+_OPTION = re.compile(r'[\w.-]+\Z')
 
 
 class Checks:
@@ -211,18 +214,17 @@ class _Listening(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One finding: ``group/option is not part of the sample config``."""
-        place, _, what = record.getMessage().partition(' ')
-        group, slash, option = place.partition('/')
-        if slash:
-            what = what.replace(
-                'is not part of the sample config',
-                'is no option that is known; a service of yours has it? name '
-                'its --namespace',
-            )
-            self.lines.append(f'[{group}] {option}: {what}')
-        else:
+        """One finding: what is not part of the sample, or is deprecated."""
+        if record.msg != '%s/%s is not part of the sample config':
             self.lines.append(record.getMessage())
+            return
+        group, option = map(str, record.args or ('', ''))
+        # What stands before a colon or an = may be the half of a password.
+        option = option if _OPTION.match(option) else urls.MASK
+        self.lines.append(
+            f'[{urls.mask_name(group)}] {option}: is no option that is known; '
+            'a service of yours has it? name its --namespace'
+        )
 
     def __enter__(self) -> Self:
         self._log.addHandler(self)

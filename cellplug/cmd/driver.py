@@ -8,6 +8,7 @@ from typing import Any
 
 from cellplug import exception
 from cellplug.cmd import base
+from cellplug.objects import urls
 
 INTERFACES = ('resolver', 'quota', 'transport_cache')
 """As in :mod:`cellplug.loader`, which is too heavy for ``--help``."""
@@ -107,7 +108,7 @@ columns: interface, name, origin (the distribution and its version), in_use
         return base.row(
             (
                 interface,
-                name,
+                urls.mask_name(name),
                 origin or None,
                 (interface, name) in used,
                 error is None,

@@ -14,6 +14,7 @@ import stevedore.driver
 from oslo_config import cfg
 
 from cellplug import exception
+from cellplug import objects
 from cellplug.interfaces import base
 from cellplug.loader import finding
 
@@ -36,7 +37,7 @@ def load_class(interface: str, name: str) -> type[Any]:
     if not offers:
         raise exception.UnknownDriver(
             interface,
-            name,
+            objects.mask_name(name),
             {one.name for one in known},
             finding.unreadable(),
         )

@@ -17,6 +17,7 @@ from cellplug.objects.urls import check_database
 from cellplug.objects.urls import check_transport
 from cellplug.objects.urls import database_digest
 from cellplug.objects.urls import mask
+from cellplug.objects.urls import mask_name
 from cellplug.objects.urls import same_queue
 from cellplug.objects.urls import transport_digest
 
@@ -34,6 +35,7 @@ __all__ = [
     'check_transport',
     'database_digest',
     'mask',
+    'mask_name',
     'same_queue',
     'transport_digest',
 ]

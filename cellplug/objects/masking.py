@@ -52,6 +52,14 @@ def mask(url: str | None) -> str:
     return f'{scheme}://{_masked(scheme, match[2][2:])}'
 
 
+def mask_name(name: str) -> str:
+    """A name for people; one that may be a URL in the wrong place is ``***``.
+
+    Also a part of a URL: oslo.config splits at colons and commas.
+    """
+    return MASK if '@' in name or '//' in name else name
+
+
 def _masked(scheme: str, rest: str) -> str:
     head, question, query = rest.partition('?')
     if scheme.partition('+')[0] == 'sqlite' and head.startswith('/'):

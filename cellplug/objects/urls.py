@@ -18,6 +18,7 @@ NO_QUEUE = 'none:///'
 
 MASK = masking.MASK
 mask = masking.mask
+mask_name = masking.mask_name
 database_digest = digests.database_digest
 transport_digest = digests.transport_digest
 transport_hosts = digests.transport_hosts

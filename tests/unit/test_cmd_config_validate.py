@@ -201,6 +201,19 @@ class TestDrivers(ValidateTestCase):
         debug = self.run_command('--debug', 'config', 'validate')
         self.assertNotIn(SECRET, debug.everything)
 
+    def test_no_secret_of_a_name_is_shown(self) -> None:
+        for group in (f'cell_rabbit://u:{SECRET}@h/', f'x://u:{SECRET}@h/a/b'):
+            self.set(group, uuid='3')
+            result = self.validate()
+            self.assertEqual(1, result.code)
+            for piece in (SECRET, 'u:pa55'):
+                self.assertNotIn(piece, result.everything)
+            del self.files.sections[group]
+        self.set('resolver', driver='database')
+        self.set(f'cell_rabbit://u:{SECRET}@h/', uuid='3')
+        result = self.validate()
+        self.assertEqual(1, result.code)
+
     def test_one_line_for_one_mistake(self) -> None:
         self.set('resolver_static', instances='guess')
         self.assert_found(('resolver static', 'instances: .*guess'))

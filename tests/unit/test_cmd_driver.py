@@ -88,3 +88,11 @@ class DriverListTest(test_cmd_base.CommandTestCase):
             {'api_database': ['connection = sqlite:////nonexistent/api']}
         )
         self.drivers()
+
+    def test_a_url_for_a_name_is_not_shown(self) -> None:
+        for name in ('mysql://u:pa55word@h/x', 'u:pa55word@h'):
+            self.run_command.write({'resolver': [f'driver = {name}']})
+            result = self.run_command('driver', 'list', '-f', 'json')
+            self.assertEqual(0, result.code)
+            self.assertIn('is not installed', result.out)
+            self.assertNotIn('pa55word', result.everything)

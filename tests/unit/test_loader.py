@@ -160,6 +160,12 @@ class TestRefusing(LoaderTestCase):
         self.assertIn("resolver driver 'databse'", str(error))
         self.assertNotIn('\n', str(error))
 
+    def test_a_url_for_a_name_is_not_quoted(self) -> None:
+        for name in ('mysql://u:pa55word@h/x', 'u:pa55word@h'):
+            error = self.assertRaises(exception.UnknownDriver, self.load, name)
+            self.assertNotIn('pa55word', str(error))
+            self.assertNotIn('pa55word', repr(error))
+
     def test_a_driver_that_cannot_be_imported_says_why(self) -> None:
         self.useFixture(
             DistributionFixture(

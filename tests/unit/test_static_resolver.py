@@ -612,6 +612,32 @@ class TestBadFiles(StaticTestCase):
             self.assert_refused(f'[resolver_static] {option}', word)
             self.files.sections['resolver_static'] = former
 
+    def test_a_url_among_the_rules_is_not_quoted(self) -> None:
+        for values, option in (
+            ({'default_cell': f'//u:{SECRET}@h/x'}, 'default_cell'),
+            ({'default_cell': f'u:{SECRET}@h'}, 'default_cell'),
+            ({'projects': f'mysql://u:{SECRET}@h/x'}, 'projects'),
+            ({'projects': f'p:u:{SECRET}@h'}, 'projects'),
+            ({'projects': f'mysql://u:{SECRET}@h/x, p:west'}, 'projects'),
+            ({'projects': f'p:west, //u:{SECRET}@h, q:west'}, 'projects'),
+            ({'projects': f'a:west, x:u:{SECRET}@h, x:y'}, 'projects'),
+        ):
+            former = dict(self.files.sections['resolver_static'])
+            self.change('resolver_static', instances='rules', **values)
+            self.assert_refused(f'[resolver_static] {option}')
+            self.files.sections['resolver_static'] = former
+        self.change('resolver_static', cells=f'cell0, u:{SECRET}@h')
+        self.assert_refused('[resolver_static] cells')
+
+    def test_a_url_for_a_group_or_an_option_is_not_quoted(self) -> None:
+        self.change(f'cell_rabbit://u:{SECRET}@h/', uuid='3')
+        self.assert_refused('does not name')
+        del self.files.sections[f'cell_rabbit://u:{SECRET}@h/']
+        for option in (f'u/{SECRET}@h', f'password {SECRET}'):
+            self.change('cell_east', **{option: '3'})
+            self.assert_refused('[cell_east] ***: no cell has such an option')
+            del self.files.sections['cell_east'][option]
+
     def test_the_first_of_several_findings_and_how_many_more(self) -> None:
         self.change('cell_east', uuid=None, state='open')
         self.assert_refused('[cell_east] uuid', '1 more', 'config validate')

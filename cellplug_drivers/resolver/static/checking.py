@@ -34,11 +34,6 @@ class Findings:
             self.add(what, group, option)
 
 
-def shown(name: str) -> str:
-    """A cell's name for people, also if it is a URL in the wrong place."""
-    return objects.mask(name) if '://' in name else name
-
-
 def cell(
     found: Findings, group: str, name: str, values: Mapping[str, Any]
 ) -> objects.CellMapping | None:
@@ -154,7 +149,7 @@ def check_project(found: Findings, project: str) -> None:
     if ',' in project:
         # What oslo.config makes of a pair without a colon.
         found.add(
-            f'{shown(project)!r} is no PROJECT:CELL pair',
+            f'{objects.mask_name(project)!r} is no PROJECT:CELL pair',
             options.GROUP,
             'projects',
         )
@@ -167,8 +162,9 @@ def known(
     if name is None:
         return None
     if name not in cells:
+        shown = objects.mask_name(name)
         found.add(
-            f'[{options.GROUP}] cells names no cell {shown(name)!r}',
+            f'[{options.GROUP}] cells names no cell {shown!r}',
             options.GROUP,
             option,
         )

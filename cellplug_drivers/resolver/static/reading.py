@@ -105,6 +105,9 @@ class _Source:
             )
         )
         where = files or ', '.join(self._files)
+        group, option = objects.mask_name(group), objects.mask_name(option)
+        if ' ' in option:  # The half of a value that holds an = or a colon.
+            option = '***'
         return f'{where}: [{group}] {option}'.lstrip(': ').rstrip()
 
     def keys(self, group: str) -> list[str]:
@@ -126,6 +129,8 @@ class _Source:
                 'refers by a $ to an option that does not exist; write a '
                 'plain $ as $$'
             )
+            if objects.mask_name(reason) != reason:
+                reason = 'cannot be read'
             found.add(reason, group, option)
         return None
 
@@ -146,7 +151,7 @@ def _check_repeated(source: _Source, found: Findings) -> None:
 
 
 def _check_name(found: Findings, name: str, names: list[str]) -> bool:
-    shown = checking.shown(name)
+    shown = objects.mask_name(name)
     try:
         if shown != name:
             raise exception.InvalidInput('name', 'is no name of a cell')
@@ -167,7 +172,7 @@ def _check_name(found: Findings, name: str, names: list[str]) -> bool:
     if len(same) == 1:
         return True
     found.add_once(
-        f'{", ".join(map(checking.shown, same))} would share the group '
+        f'{", ".join(map(objects.mask_name, same))} would share the group '
         f'[{options.PREFIX}{same[0].lower()}]; name each cell once',
         options.GROUP,
         'cells',
@@ -190,7 +195,7 @@ def _cell(
     if not source.keys(group) and not values['uuid']:
         found.add(
             f'the group is missing; [{options.GROUP}] cells names the cell '
-            f'{checking.shown(name)}',
+            f'{objects.mask_name(name)}',
             group,
         )
         return None
