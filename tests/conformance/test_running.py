@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
+import socket
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import testtools
+from oslo_config import cfg
 
 from cellplug import exception
 from cellplug import loader
+from cellplug.loader import checking
 from cellplug.testing import conformance
 from cellplug.testing.conformance import doing
 from tests.conformance import helpers
@@ -24,6 +29,37 @@ class Leaky(memory_transport_cache.MemoryCache):
 
     def drop(self, shelf: Any, url: str) -> None:
         shelf.entries.pop(url, None)
+
+
+@contextlib.contextmanager
+def standing_in(found: type[Any]) -> Iterator[None]:
+    """A block in which every driver's name leads to this class."""
+    with contextlib.ExitStack() as stack:
+        for module in (loader, checking):
+            stack.enter_context(
+                mock.patch.object(module, 'load_class', lambda *_: found)
+            )
+        yield
+
+
+class Unbuilt(memory_transport_cache.MemoryCache):
+    """Cannot be built."""
+
+    def __init__(self, options: Any, host: Any) -> None:
+        raise ValueError('no rocket')
+
+
+class Wordy(memory_transport_cache.MemoryCache):
+    """Declares badly an option that holds a secret, and opens a socket."""
+
+    def __init__(self, options: Any, host: Any) -> None:
+        super().__init__(options, host)
+        with contextlib.suppress(OSError):
+            socket.create_connection(('127.0.0.1', 1), 1)
+
+    @classmethod
+    def options(cls) -> list[cfg.Opt]:
+        return [cfg.StrOpt('password', default='x', help='What it is for.')]
 
 
 class TestRun(testtools.TestCase):
@@ -46,7 +82,7 @@ class TestRun(testtools.TestCase):
         self.assertIn('does not declare KEEPS', other.detail)
 
     def test_a_fault_is_named_in_one_line(self) -> None:
-        with mock.patch.object(loader, 'load_class', lambda *_: Leaky):
+        with standing_in(Leaky):
             report = conformance.run('transport_cache', 'mine')
         self.assertEqual(conformance.Grade.FAILED, report.grade)
         self.assertEqual(1, report.exit_code)
@@ -81,6 +117,67 @@ class TestRun(testtools.TestCase):
             if one.outcome is Outcome.NOT_RUN and one.applies
         }
         self.assertEqual({'cannot be broken here'}, details)
+
+    def test_a_driver_that_cannot_be_built_is_told_once(self) -> None:
+        ended: list[conformance.Check] = []
+        begun: list[str] = []
+        with standing_in(Unbuilt):
+            report = conformance.run(
+                'transport_cache',
+                'mine',
+                progress=ended.append,
+                starting=begun.append,
+            )
+        self.assertIs(False, report.built)
+        self.assertEqual(1, report.exit_code)
+        (check,) = report.checks
+        self.assertEqual([check], ended)
+        self.assertEqual([check.name], begun)
+        self.assertEqual('the_driver_can_be_built', check.name)
+        self.assertEqual(
+            "transport_cache driver 'mine': it cannot be built: "
+            'ValueError: no rocket',
+            check.detail,
+        )
+
+    def test_so_is_a_source_that_does_not_start(self) -> None:
+        class Harness(conformance.Harness):
+            def start(self) -> None:
+                raise OSError('no server here')
+
+        report = conformance.run('transport_cache', 'none', harness=Harness)
+        self.assertIs(False, report.built)
+        self.assertEqual(
+            ['OSError: no server here'], [one.detail for one in report.checks]
+        )
+
+    def test_checks_are_named_as_they_begin(self) -> None:
+        events: list[tuple[str, str]] = []
+        report = conformance.run(
+            'transport_cache',
+            'none',
+            progress=lambda check: events.append(('ended', check.name)),
+            starting=lambda name: events.append(('begun', name)),
+        )
+        self.assertIs(True, report.built)
+        self.assertEqual(('begun', 'the_driver_can_be_built'), events.pop(0))
+        for begun, ended in zip(events[::2], events[1::2], strict=True):
+            self.assertEqual(('begun', begun[1]), begun)
+            self.assertEqual(('ended', begun[1]), ended)
+        self.assertEqual(len(report.checks), len(events) // 2)
+
+    def test_a_reason_is_free_of_what_unittest_says_around_it(self) -> None:
+        with standing_in(Wordy):
+            report = conformance.run('transport_cache', 'mine')
+        details = {one.name: one.detail for one in report.checks}
+        self.assertEqual(
+            'password lacks secret=True',
+            details['options_with_secrets_say_so'],
+        )
+        self.assertRegex(
+            details['the_constructor_connects_to_nothing'],
+            r"\Aconnected to: \[\] != \[[^\[\]]*'?127.0.0.1[^\[\]]*\]\Z",
+        )
 
     def test_a_driver_that_is_not_there_is_no_report(self) -> None:
         self.assertRaises(

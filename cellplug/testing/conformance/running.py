@@ -12,6 +12,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from cellplug import exception
 from cellplug import loader
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import finding
@@ -28,6 +29,12 @@ SUITES: Mapping[str, type[base.Suite]] = types.MappingProxyType(
     }
 )
 """The suite of each interface."""
+
+BUILT = 'the_driver_can_be_built'
+"""The only check of a driver that cannot."""
+
+_BARE = frozenset({'False is not true', 'True is not false'})
+"""What unittest says of a condition, which tells nobody anything."""
 
 
 class Outcome(enum.StrEnum):
@@ -76,11 +83,14 @@ class Report:
     :ivar interface: ``resolver``, ``transport_cache`` or ``quota``.
     :ivar driver: the driver's name.
     :ivar checks: in the order of the areas, then of names.
+    :ivar built: False if the driver or its source could not be set up. Then
+        no check would have ended otherwise: there is one, which says why.
     """
 
     interface: str
     driver: str
     checks: tuple[Check, ...]
+    built: bool = True
 
     def count(self, outcome: Outcome, area: str | None = None) -> int:
         """How many checks (of an area) came out so."""
@@ -128,8 +138,12 @@ def run(
     harness: Callable[[], harnesses.Harness] | None = None,
     conf: cfg.ConfigOpts | None = None,
     progress: Callable[[Check], None] | None = None,
+    starting: Callable[[str], None] | None = None,
 ) -> Report:
     """Run the interface's suite against an installed driver.
+
+    The driver is built once before: one that cannot be has a report of that
+    alone.
 
     The truth that the suite changes is the harness's: by default a scratch
     database, never the one that ``conf`` names.
@@ -141,6 +155,7 @@ def run(
         :func:`.finding.find_harness`.
     :param conf: a parsed configuration to take the driver's own options from.
     :param progress: called with each check as it ends.
+    :param starting: called with the name of each check as it begins.
     :raises DriverError: if the driver or its harness cannot be loaded.
     """
     loader.load_class(interface, name)
@@ -151,11 +166,18 @@ def run(
             harness or finding.find_harness(interface, name)
         ),
         'conf': conf,
+        '_formatMessage': _said,
+        BUILT: base.area('life')(lambda self: None),
     }
     bound: type[unittest.TestCase] = type(
         'Conformance', (SUITES[interface], unittest.TestCase), binding
     )
-    result = _Result(progress)
+    failure = _build(bound, starting)
+    if failure is not None:
+        if progress is not None:
+            progress(failure)
+        return Report(interface, name, (failure,), built=False)
+    result = _Result(progress, starting)
     unittest.defaultTestLoader.loadTestsFromTestCase(bound).run(result)
     order = sorted(
         result.checks, key=lambda c: (base.AREAS.index(c.area), c.name)
@@ -163,14 +185,52 @@ def run(
     return Report(interface, name, tuple(order))
 
 
+def _build(
+    bound: type[unittest.TestCase], starting: Callable[[str], None] | None
+) -> Check | None:
+    """Build the driver as each check does; the failure, if it cannot be."""
+    case = bound(BUILT)
+    result = _Result(None, starting)
+    case.run(result)
+    (check,) = result.checks
+    # What fails later than that is for the checks to tell apart.
+    if hasattr(case, 'subject') or check.outcome is not Outcome.FAILED:
+        return None
+    return check
+
+
+def _said(case: object, msg: object, standard: str) -> str:
+    """What a failed assertion says: what it is about, then the values.
+
+    Of what unittest says, a diff would not be read in one line.
+    """
+    first = standard.strip().partition('\n')[0]
+    fact = first.partition(' differ: ')[2] or first
+    if ' != ' not in first:
+        fact = standard.strip()
+    if msg is None:
+        return fact
+    return str(msg) if fact in _BARE else f'{msg}: {fact}'
+
+
 class _Result(unittest.TestResult):
     """Notes each test's end as a check."""
 
-    def __init__(self, progress: Callable[[Check], None] | None) -> None:
+    def __init__(
+        self,
+        progress: Callable[[Check], None] | None,
+        starting: Callable[[str], None] | None,
+    ) -> None:
         super().__init__()
         self.checks: list[Check] = []
         self._progress = progress
+        self._starting = starting
         self._found: dict[str, tuple[Outcome, str]] = {}
+
+    def startTest(self, test: Any) -> None:  # noqa: N802
+        super().startTest(test)
+        if self._starting is not None:
+            self._starting(_name(test))
 
     def _note(self, test: Any, outcome: Outcome, detail: str) -> None:
         # The first failure tells more than what followed from it.
@@ -180,7 +240,11 @@ class _Result(unittest.TestResult):
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802
         super().addError(test, err)
-        self._note(test, Outcome.FAILED, f'{err[0].__name__}: {err[1]}')
+        kind = err[0].__name__
+        # These say by themselves what they are.
+        known = issubclass(err[0], exception.DriverError)
+        said = str(err[1]) if known else f'{kind}: {err[1]}'
+        self._note(test, Outcome.FAILED, said)
 
     def addFailure(self, test: Any, err: Any) -> None:  # noqa: N802
         super().addFailure(test, err)
@@ -202,7 +266,7 @@ class _Result(unittest.TestResult):
         method = test.id().rpartition('.')[2]
         outcome, detail = self._found.get(test.id(), (Outcome.PASSED, ''))
         check = Check(
-            method.removeprefix('test_'),
+            _name(test),
             base.area_of(test, method),
             outcome,
             detail,
@@ -211,3 +275,8 @@ class _Result(unittest.TestResult):
         self.checks.append(check)
         if self._progress is not None:
             self._progress(check)
+
+
+def _name(test: Any) -> str:
+    method: str = test.id().rpartition('.')[2]
+    return method.removeprefix('test_')
