@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from typing import Any
 
 from cellplug import context as cellplug_context
@@ -17,14 +16,14 @@ _FROM_DICT_ERRORS = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class Servers:
-    """Makes servers, and stops those that are still used in the end.
+    """Makes servers, and stops those that still run in the end.
 
     Kept by process id: a child of a fork leaves its parent's alone.
     """
 
     def __init__(self, parts: building.Parts) -> None:
         self._parts = parts
-        self._made: dict[int, weakref.WeakSet[Any]] = {}
+        self._running: dict[int, set[Any]] = {}
 
     def make(
         self,
@@ -44,16 +43,20 @@ class Servers:
             context.mq_connection = entry.queue if entry is not None else None
             return context
 
-        made = server.RPCServer(
+        return server.RPCServer(
             entry.queue if entry is not None else self._parts.own_queue,
             target,
             server.check_endpoints(endpoints),
             conf=self._parts.conf,
             settings=self._parts.rpc_settings,
             build_context=build_context,
+            note=self._note,
         )
-        self._made.setdefault(os.getpid(), weakref.WeakSet()).add(made)
-        return made
+
+    def _note(self, server: Any, *, runs: bool) -> None:
+        # Kept here while it runs, also if nobody else does: it has threads.
+        running = self._running.setdefault(os.getpid(), set())
+        (running.add if runs else running.discard)(server)
 
     def _context_from(self, values: dict[str, Any]) -> Context:
         try:
@@ -67,5 +70,5 @@ class Servers:
 
     def stop(self) -> None:
         """Stop the servers of this process, each within ``stop_timeout``."""
-        for server in list(self._made.pop(os.getpid(), ())):
+        for server in list(self._running.pop(os.getpid(), ())):
             server.stop()

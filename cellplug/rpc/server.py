@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from typing import Any
+from typing import Protocol
 from typing import Self
 
 from oslo_config import cfg
@@ -18,6 +19,14 @@ from cellplug.rpc import settings as rpc_settings
 from cellplug.rpc.quiet import oslo_messaging
 
 LOG = logging.getLogger(__name__)
+
+
+class Note(Protocol):
+    """Told of a server that it runs, or does no more."""
+
+    def __call__(self, server: Any, *, runs: bool) -> None:
+        """Remember it."""
+        ...
 
 
 class RPCServer:
@@ -38,6 +47,7 @@ class RPCServer:
         conf: cfg.ConfigOpts,
         settings: rpc_settings.RPCSettings,
         build_context: Callable[[dict[str, Any]], Any],
+        note: Note,
     ) -> None:
         for name in ('topic', 'server'):
             if not getattr(target, name, None):
@@ -49,6 +59,7 @@ class RPCServer:
         self._conf = conf
         self._settings = settings
         self._build_context = build_context
+        self._note = note
         self._lock = threading.Lock()
         self._run: _Run | None = None
 
@@ -70,6 +81,7 @@ class RPCServer:
             except messaging.QueueDownError as exc:
                 raise self._queue.unavailable(str(exc)) from exc
             self._run = run
+            self._note(self, runs=True)
 
     def _new_run(self) -> _Run:
         url = self._queue.url()
@@ -97,6 +109,7 @@ class RPCServer:
         with self._lock:
             run, self._run = self._run, None
             if run is not None:
+                self._note(self, runs=False)
                 run.stop()
 
     def __enter__(self) -> Self:

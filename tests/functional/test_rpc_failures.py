@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -492,6 +493,17 @@ class LifeTest(FailureCase):
         self.assertEqual(0, self.broker.connections(self.vhost))
         self.assertEqual(before, our_threads())
         self.assertRaises(exception.RouterClosed, client.call, cctxt, 'who')
+
+    def test_a_closed_router_stops_a_server_that_nobody_kept(self) -> None:
+        with cellplug_router(self.deployment) as router:
+            router.rpc_server(
+                self.cell, cases.target(server='s'), cases.Worker('w')
+            ).start()
+            gc.collect()
+            self.assertEqual('w', self.call(self.cell))
+        self.assertRaises(
+            exception.RPCTimeout, self.call, self.cell, timeout=0.5
+        )
 
     def test_a_stopped_server_has_no_connections(self) -> None:
         server = self.router.rpc_server(
