@@ -99,6 +99,16 @@ class FencesTest(testtools.TestCase):
         self.assertFalse(self.admits(1, stamp=NOW + SKEW))
         self.assertTrue(self.admits(1, stamp=NOW + SKEW + 0.1))
 
+    def test_numbers_of_a_copy_are_new_ones(self):
+        for _ in range(3):
+            self.fences.raise_(b'a', None, NOW)
+        former = self.fences.standing[b'a'].number
+        copy = fences.Fences(3, LIFE, SKEW, self.fences.standing)
+        copy.raise_(b'b', None, NOW)
+        copy.raise_(b'a', None, NOW)
+        numbers = {former, *(one.number for one in copy.standing.values())}
+        self.assertEqual(3, len(numbers))
+
     def test_a_copy_stands_by_itself(self):
         self.fences.raise_(b'a', None, NOW)
         copy = fences.Fences(

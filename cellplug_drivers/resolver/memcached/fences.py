@@ -58,7 +58,9 @@ class Fences:
         self._skew = skew
         self.standing: dict[bytes, Fence] = dict(before or {})
         self.floor = floor
-        self._numbers = itertools.count(len(self.standing))
+        self._numbers = itertools.count(
+            1 + max((one.number for one in self.standing.values()), default=0)
+        )
 
     def raise_(self, key: bytes, minimum: int | None, now: float) -> None:
         """Forget what is stored under the key."""
