@@ -103,6 +103,14 @@ class KeysTest(testtools.TestCase):
                 exception.ConfigurationError, codec.check_prefix, wrong
             )
 
+    def test_a_url_as_a_prefix_is_refused_without_being_shown(self):
+        for wrong in ('rabbit://u:sesame@h/ v', 'u:sesame@h' * 20):
+            error = self.assertRaises(
+                exception.ConfigurationError, codec.check_prefix, wrong
+            )
+            self.assertNotIn('sesame', str(error))
+            self.assertIn('prefix', str(error))
+
 
 class CodecTest(testtools.TestCase):
     @hypothesis.given(st.lists(json_values), st.binary(max_size=250))
@@ -206,11 +214,34 @@ class ServersTest(testtools.TestCase):
         )
 
     def test_what_is_none_is_named(self):
-        for wrong in ('h:', ':1', 'h:x', 'h:0', 'h:65536', '', 'unix:'):
+        for wrong in (
+            *('h:', ':1', 'h:x', 'h:0', 'h:65536', '', 'unix:', 'h:1/x'),
+            *('::1', '[::1', '::1]', 'a:b:1', '[]:1', '[::1]1', '[::1]:x'),
+            *('h:\uff11', 'h:1_1', 'h:+1', 'h: 1', 'h h:1', 'h\0:1'),
+        ):
             error = self.assertRaises(
                 exception.ConfigurationError, cluster.parse_servers, [wrong]
             )
             self.assertIn(repr(wrong), str(error))
+
+    def test_the_port_need_not_be_named(self):
+        self.assertEqual(
+            [('::1', 11211), ('h-1.example', 11211), ('10.0.0.1', 11211)],
+            cluster.parse_servers(['[::1]', 'h-1.example', '10.0.0.1']),
+        )
+
+    def test_a_url_is_refused_without_being_shown(self):
+        for wrong in (
+            ['h', 'rabbit://u:sesame@h:5/'],
+            ['h', 'u:sesame@h:5'],
+            # A comma in a password is where the option is split.
+            ['h', 'rabbit://u:ses', 'sesame', 'ame@h'],
+        ):
+            error = self.assertRaises(
+                exception.ConfigurationError, cluster.parse_servers, wrong
+            )
+            self.assertNotIn('ses', str(error))
+            self.assertIn('number 2 is not host:port', str(error))
 
 
 class RandomnessTest(testtools.TestCase):

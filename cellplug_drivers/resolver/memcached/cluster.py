@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import re
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -21,6 +22,9 @@ from cellplug import exception
 from cellplug_drivers.resolver.memcached import nodes
 from cellplug_drivers.resolver.memcached import notices
 
+_ADDRESS = re.compile(
+    r'(?:\[[0-9A-Za-z:.%]+\]|[^\s\x00-\x1f:/@\[\]]+)(?::[0-9]{1,5})?'
+)
 _BULK = 500
 """Values sent before their answers are read: not more than buffers hold."""
 
@@ -139,16 +143,15 @@ def parse_servers(texts: Iterable[str]) -> list[Any]:
     :raises ConfigurationError: if there is none, or one is none.
     """
     servers = []
-    for text in texts:
-        try:
-            server = base.normalize_server_spec(text.strip())
-            host, port = server if isinstance(server, tuple) else (server, 1)
-        except ValueError:
-            host, port = '', 0
-            server = None
-        if not host or not 0 < port < 65536:
+    texts = list(texts)
+    # Not even a part of a URL that was pasted here: it may have a password.
+    secret = any('@' in text or '://' in text for text in texts)
+    for number, text in enumerate(texts, 1):
+        server = _parse_server(text.strip())
+        if server is None:
+            shown = f'number {number}' if secret else repr(text)
             raise exception.ConfigurationError(
-                f'[resolver_memcached] servers: {text!r} is not host:port, '
+                f'[resolver_memcached] servers: {shown} is not host:port, '
                 '[IPv6 address]:port or unix:/path'
             )
         if server not in servers:
@@ -158,3 +161,16 @@ def parse_servers(texts: Iterable[str]) -> list[Any]:
             '[resolver_memcached] servers names no server'
         )
     return servers
+
+
+def _parse_server(text: str) -> Any:
+    """What pymemcache takes for a server; None if it is none.
+
+    Without its brackets an IPv6 address would lose its end to the port.
+    """
+    if text.startswith(('unix:', '/')):
+        return base.normalize_server_spec(text) or None
+    if not _ADDRESS.fullmatch(text):
+        return None
+    server = base.normalize_server_spec(text)
+    return server if 0 < server[1] < 65536 else None

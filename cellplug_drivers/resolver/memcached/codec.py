@@ -91,8 +91,11 @@ def check_prefix(prefix: str) -> str:
     :raises ConfigurationError: if it cannot.
     """
     if not _PREFIX.fullmatch(prefix):
+        # A URL that was pasted here may have a password.
+        secret = '@' in prefix or '://' in prefix
+        shown = 'what it is set to' if secret else repr(prefix)
         raise exception.ConfigurationError(
-            f'[resolver_memcached] prefix: {prefix!r} is not 1 to 100 '
+            f'[resolver_memcached] prefix: {shown} is not 1 to 100 '
             'printable ASCII characters without a space'
         )
     return prefix
