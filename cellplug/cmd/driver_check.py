@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-from collections.abc import Callable
-from collections.abc import Iterator
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -14,6 +11,7 @@ from cellplug import exception
 from cellplug.cmd import base
 from cellplug.cmd import driver
 from cellplug.cmd import outcome
+from cellplug.cmd import watching
 from cellplug.objects import urls
 
 if TYPE_CHECKING:
@@ -26,13 +24,15 @@ class Check(base.Command):
     The driver is built with its options from the configuration. What the
     suite writes and breaks is what the driver's harness brings: by default a
     scratch database, never the one that is configured. A suite takes seconds
-    to a minute.
+    to a minute. Standard error names the check that runs, on a terminal, and
+    one that takes longer than a minute in any case.
     """
 
+    patience = 60.0
     exit_codes = {  # noqa: RUF012 (typed as read-only in the base)
         outcome.DONE: 'no check failed; some may not have been run',
         outcome.FAILED: 'a check failed, see the report; or the driver cannot '
-        'be loaded',
+        'be loaded or built',
     }
     notes = """\
 grades: complete (each check that applies passed), partial (none failed, but
@@ -40,7 +40,8 @@ grades: complete (each check that applies passed), partial (none failed, but
 
 in json: interface, driver, origin, grade, passed, failed, not_run (numbers),
   checks (name, area, outcome, detail and applies of each; a check that does
-  not apply looks at something that the driver does not promise)."""
+  not apply looks at something that the driver does not promise). A driver that
+  cannot be built has one check, the_driver_can_be_built."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The driver, and a format."""
@@ -60,14 +61,19 @@ in json: interface, driver, origin, grade, passed, failed, not_run (numbers),
         suites = _suites()
         interface, name = parsed_args.interface, parsed_args.name
         secrets = self._read_options(interface, name)
-        with self._progress() as progress:
+        with watching.Watch(self.app.stderr, self.say, self.patience) as watch:
             report: conformance.Report = suites.run(
-                interface, name, conf=self.conf, progress=progress
+                interface,
+                name,
+                conf=self.conf,
+                starting=watch.starting,
             )
         document = self._document(report, secrets)
+        if not report.built:
+            self.say(f'error: {document["checks"][0]["detail"]}')
         if parsed_args.format == 'json':
             self.app.stdout.write(json.dumps(document, indent=2) + '\n')
-        else:
+        elif report.built:
             from cellplug.cmd import grading
 
             self.app.stdout.write(grading.text(document))
@@ -119,25 +125,6 @@ in json: interface, driver, origin, grade, passed, failed, not_run (numbers),
             'not_run': outcomes.count('not_run'),
             'checks': checks,
         }
-
-    @contextlib.contextmanager
-    def _progress(self) -> Iterator[Callable[[Any], None] | None]:
-        """Count on a terminal, where somebody waits."""
-        stream = self.app.stderr
-        if not stream.isatty():
-            yield None
-            return
-        done: list[str] = []
-
-        def count(check: Any) -> None:
-            done.append(check.name)
-            stream.write(f'\r{len(done)} checks\x1b[K')
-            stream.flush()
-
-        try:
-            yield count
-        finally:
-            stream.write('\r\x1b[K')
 
 
 def _suites() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import tomllib
 
 import fixtures
 
+from cellplug import loader
+from cellplug.cmd import app
 from cellplug.cmd import grading
 from cellplug.cmd import scaffold
 from tests.unit import test_cmd_base
@@ -44,6 +47,20 @@ class Loud(interfaces.Resolver):
 
     def close(self): ...
 """
+
+UNBUILT = LOUD.replace(
+    'self.word = options.word',
+    "raise ValueError(f'{options.word} at rabbit://u:canary@host/v')",
+)
+
+SLOW = f"""
+import threading
+
+patient = threading.Event()
+{LOUD}""".replace(
+    'self.word = options.word',
+    "self.word = options.word; assert patient.wait(30), 'nobody noticed'",
+)
 
 POINTS = """
 [cellplug.resolver]
@@ -94,13 +111,39 @@ class NewDriverFixture(fixtures.Fixture):
         importlib.invalidate_caches()
 
 
+class Told(io.StringIO):
+    """Standard error; what runs goes on when it was told of."""
+
+    def __init__(self, *, terminal: bool) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        if 'may hang' in text:
+            module = loader.load_class('resolver', 'loud').__module__
+            sys.modules[module].patient.set()
+        return super().write(text)
+
+
 class DriverCheckTest(test_cmd_base.CommandTestCase):
     synced = False
 
-    def install_loud(self) -> None:
+    def install_loud(self, source: str = LOUD) -> None:
         self.useFixture(
-            test_loader.DistributionFixture('megaphone', POINTS, LOUD)
+            test_loader.DistributionFixture('megaphone', POINTS, source)
         )
+
+    def check_told(self, *, terminal: bool) -> str:
+        """What standard error has when the driver has been checked."""
+        error = Told(terminal=terminal)
+        program = app.App(io.StringIO(), io.StringIO(), error)
+        config = ['--config-file', self.run_command.config]
+        code = program.run([*config, 'driver', 'check', 'resolver', 'loud'])
+        self.assertEqual(1, code)
+        return error.getvalue()
 
     def check(self, *argv: str) -> test_cmd_base.Result:
         return self.run_command('driver', 'check', *argv)
@@ -141,6 +184,49 @@ class DriverCheckTest(test_cmd_base.CommandTestCase):
             self.assertIn('*** at rabbit://***:***@host/v', result.out)
         self.assertEqual('failed', result.json['grade'])
         self.assertEqual('megaphone 1.5', result.json['origin'])
+
+    def test_one_that_cannot_be_built_is_one_line_without_a_secret(
+        self,
+    ) -> None:
+        self.install_loud(UNBUILT)
+        self.run_command.write({'resolver_loud': ['word = hush-hush']})
+        result = self.check('resolver', 'loud')
+        self.assertRefused(
+            result,
+            "resolver driver 'loud': it cannot be built: ValueError: ",
+            '*** at rabbit://***:***@host/v',
+        )
+        found = self.check('resolver', 'loud', '-f', 'json')
+        self.assertEqual((1, result.err), (found.code, found.err))
+        self.assertEqual('failed', found.json['grade'])
+        (check,) = found.json['checks']
+        self.assertIn('*** at rabbit://***:***@host/v', check['detail'])
+        for one in (result, found):
+            self.assertNotIn('canary', one.everything)
+            self.assertNotIn('hush-hush', one.everything)
+
+    def test_a_check_that_takes_long_is_named(self) -> None:
+        self.install_loud(SLOW)
+        # No test waits for a minute; the driver waits until it is told of.
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'cellplug.cmd.driver_check.Check.patience', 0.2
+            )
+        )
+        self.assertIn(
+            "driver check: the check 'the driver can be built' has been "
+            'running for 0.2 s; it may hang',
+            self.check_told(terminal=False),
+        )
+
+    def test_a_terminal_shows_the_check_that_runs(self) -> None:
+        self.install_loud()
+        told = self.check_told(terminal=True)
+        shown = told.split('\r\x1b[K')
+        self.assertEqual(['', '1: the driver can be built'], shown[:2])
+        self.assertIn(': a cell is found by uuid and by name', told)
+        self.assertEqual('', shown[-1])
+        self.assertNotIn('\n', told)
 
     def test_people_read_it_by_area(self) -> None:
         self.install_loud()
