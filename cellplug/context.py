@@ -238,6 +238,21 @@ class InternalContext(RequestContext):
         """Leave oslo.context's current context as it is."""
 
 
+class Block:
+    """A block that yields a context and has nothing to undo."""
+
+    __slots__ = ('_context',)
+
+    def __init__(self, context: RequestContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> RequestContext:
+        return self._context
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
 def _route(values: Any) -> mappings.Route | None:
     if values is None:
         return None

@@ -116,9 +116,9 @@ class CellRouter:
         """
         targets.checked(context)
         if cell is None:
-            return targets.Block(context.untargeted())
+            return cellplug_context.Block(context.untargeted())
         entry = self._registry.attach(self._mapping(cell, context))
-        return targets.Block(targets.aimed(context, entry, None))
+        return cellplug_context.Block(targets.aimed(context, entry, None))
 
     def target_instance(
         self,
@@ -143,7 +143,7 @@ class CellRouter:
             raise exception.CellMappingNotFound(found.cell_uuid)
         entry = self._registry.attach(found.cell)
         route = objects.Route(found.instance_uuid, found.generation)
-        return targets.Block(targets.aimed(context, entry, route))
+        return cellplug_context.Block(targets.aimed(context, entry, route))
 
     def set_target_cell(
         self, context: Context, cell: checking.Cell | None

@@ -12,21 +12,6 @@ from cellplug.db import registry as db_registry
 Context = cellplug_context.RequestContext
 
 
-class Block:
-    """A block that yields a context and has nothing to undo."""
-
-    __slots__ = ('_context',)
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    def __enter__(self) -> Context:
-        return self._context
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
 def checked(context: Any) -> Context:
     """The context, if it is one.
 

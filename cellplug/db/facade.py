@@ -222,7 +222,7 @@ class Database:
         self, context: cellplug_context.RequestContext
     ) -> AbstractContextManager[Any]:
         """A block with a copy for which the API database is the database."""
-        return _Targeted(
+        return cellplug_context.Block(
             context.copy_with(
                 db_connection=db_registry.API_DATABASE,
                 mq_connection=None,
@@ -270,16 +270,3 @@ class Database:
     def _note_write(self, context: cellplug_context.RequestContext) -> None:
         context._request_state.acted += 1
         context._request_state.wrote.add(context.db_connection)
-
-
-class _Targeted:
-    """A block that yields a context and has nothing to undo."""
-
-    def __init__(self, context: cellplug_context.RequestContext) -> None:
-        self._context = context
-
-    def __enter__(self) -> cellplug_context.RequestContext:
-        return self._context
-
-    def __exit__(self, *_: object) -> None:
-        return None
