@@ -218,6 +218,14 @@ class TestDrivers(ValidateTestCase):
         self.set('resolver_static', instances='guess')
         self.assert_found(('resolver static', 'instances: .*guess'))
 
+    def test_a_driver_is_not_asked_about_options_that_cannot_be(self) -> None:
+        self.set('resolver', driver='memcached')
+        self.set('resolver_memcached', encryption_keys=f'{SECRET}$foo')
+        self.set('resolver_memcached', backend='static')
+        self.assert_found(
+            ('value', r'\[resolver_memcached\] encryption_keys.* \$\$')
+        )
+
     def test_without_the_static_resolver_nobody_knows_the_groups(self) -> None:
         self.set('resolver', driver='database')
         result = self.validate()
