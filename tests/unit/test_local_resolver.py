@@ -459,6 +459,44 @@ class TestNewerVersions(LocalTestCase):
         self.assertIs(found['i'].cell, found['j'].cell)
 
 
+class TestGenerationsBack(LocalTestCase):
+    """The database was restored, or a server's clock went back."""
+
+    def test_a_newer_instance_counts_until_it_is_too_old(self) -> None:
+        self.source.place('i', 'cell1', 7)
+        self.local.get_instance('i')
+        self.source.place('i', 'cell2', 6)
+        self.now += 5
+        self.assertEqual('cell2', self.local.get_instance('i').cell.name)
+        found = self.local.get_instances(['i'])
+        self.assertEqual('cell2', found['i'].cell.name)
+        self.assertEqual([], self.questions(self.local.get_instance, 'i'))
+
+    def test_so_does_a_newer_cell(self) -> None:
+        self.source.place('i', 'cell1')
+        self.local.get_instance('i')
+        self.local.get_cell('cell1')
+        self.source.change('cell1', transport_url='fake://b/', generation=0)
+        self.now += 5
+        found = self.local.get_instance('i').cell
+        self.assertEqual('fake://b/', found.transport_url)
+        found = self.local.get_cell('cell1')
+        self.assertEqual('fake://b/', found.transport_url)
+        self.assertEqual([], self.questions(self.local.get_cell, 'cell1'))
+
+    def test_a_newer_instance_brings_no_cell_that_is_too_old(self) -> None:
+        self.source.place('i', 'cell1', 1)
+        self.source.place('j', 'cell2', 1)
+        self.local.get_instance('j')
+        self.now += 4
+        with self.under_way(self.local.get_instance, 'i'):
+            self.source.place('i', 'cell2', 2)
+            self.source.change('cell2', transport_url='b:', generation=0)
+            self.local.get_instance('i')
+            self.now += 2
+        self.assertEqual('cell1', self.late.cell.name)
+
+
 class TestRaces(LocalTestCase):
     """A question was answered before, and returns after, the forgetting."""
 

@@ -38,7 +38,8 @@ class LocalResolver(interfaces.Resolver):
     *The bound.* Nothing is returned that the backend said longer than ``ttl``
     seconds ago, counted from the question; the backend's own bound comes on
     top: none for ``database``. An instance and its cell are remembered apart:
-    its cell is the newest version known, whichever answer brought it.
+    its cell is the newest version known, whichever answer brought it. That
+    one is newer than what the backend says counts for as long, and no longer.
     "There is none" is never remembered, and ``list_cells`` is passed on, so
     that a new cell is in the next listing.
 
@@ -134,7 +135,7 @@ class LocalResolver(interfaces.Resolver):
             return known
         began = memory.epoch
         found = self._backend.get_cell(cell)
-        memory.keep_cell(cell, found, began, now + self._ttl)
+        memory.keep_cell(cell, found, began, now + self._ttl, self._timer())
         return found
 
     def list_cells(self) -> list[objects.CellMapping]:
@@ -151,7 +152,7 @@ class LocalResolver(interfaces.Resolver):
         except exception.InstanceMappingNotFound:
             memory.drop_instances([instance_uuid])
             raise
-        return memory.keep([found], began, now + self._ttl)[0]
+        return memory.keep([found], began, now + self._ttl, self._timer())[0]
 
     def get_instances(
         self, instance_uuids: Iterable[str]
@@ -167,7 +168,9 @@ class LocalResolver(interfaces.Resolver):
         if missing:
             began = memory.epoch
             answer = self._backend.get_instances(missing)
-            kept = memory.keep(answer.values(), began, now + self._ttl)
+            kept = memory.keep(
+                answer.values(), began, now + self._ttl, self._timer()
+            )
             known.update((one.instance_uuid, one) for one in kept)
             memory.drop_instances(set(missing) - answer.keys())
         return known

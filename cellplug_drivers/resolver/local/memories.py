@@ -96,11 +96,12 @@ class Memory:
         found: objects.CellMapping,
         began: int,
         deadline: float,
+        now: float,
     ) -> None:
         """Remember an answer of get_cell."""
         with self._lock:
             if began >= self._cells_forgotten:
-                self._learn(found, deadline)
+                self._learn(found, deadline, now)
                 self._asked[asked] = deadline, found
 
     def keep(
@@ -108,50 +109,59 @@ class Memory:
         answers: Iterable[objects.InstanceMapping],
         began: int,
         deadline: float,
+        now: float,
     ) -> list[objects.InstanceMapping]:
         """Remember answers, but for what was forgotten since they began.
 
-        :returns: the answers; newer versions where they are known.
+        :returns: the answers; newer versions where they are known. What is
+            too old is not: generations may go back, as where the database
+            was restored.
         """
         with self._lock:
-            return [self._keep(one, began, deadline) for one in answers]
+            return [self._keep(one, began, deadline, now) for one in answers]
 
     def _keep(
-        self, found: objects.InstanceMapping, began: int, deadline: float
+        self,
+        found: objects.InstanceMapping,
+        began: int,
+        deadline: float,
+        now: float,
     ) -> objects.InstanceMapping:
         if found.cell is None or began < self._cells_forgotten:
             return found
-        cell = self._learn(found.cell, deadline)
+        cell = self._learn(found.cell, deadline, now)
         if cell is not found.cell:
             found = dataclasses.replace(found, cell=cell)
         uuid = found.instance_uuid
         forgotten, oldest = self._fences[uuid]
         if began < forgotten or found.generation < oldest:
             return found
-        _, known = self._instances.get(uuid, (0.0, found))
-        if known.generation > found.generation:
-            return self._completed(known) or found
+        until, known = self._instances.get(uuid, (now, found))
+        if known.generation > found.generation and now < until:
+            return self._completed(known, now) or found
         self._instances[uuid] = deadline, found
         return found
 
     def _completed(
-        self, known: objects.InstanceMapping
+        self, known: objects.InstanceMapping, now: float
     ) -> objects.InstanceMapping | None:
-        """With its cell, however old; None if the cell is not known."""
+        """With its cell; None if that is not known, or too old."""
         if known.cell_uuid not in self._cells:
             return None
-        _, cell = self._cells[known.cell_uuid]
+        until, cell = self._cells[known.cell_uuid]
+        if now >= until:
+            return None
         return dataclasses.replace(known, cell=cell)
 
     def _learn(
-        self, cell: objects.CellMapping, deadline: float
+        self, cell: objects.CellMapping, deadline: float, now: float
     ) -> objects.CellMapping:
         """Remember the cell; the newest version known.
 
         All instances of a cell share one object.
         """
-        _, known = self._cells.get(cell.uuid, (0.0, cell))
-        if known.generation > cell.generation:
+        until, known = self._cells.get(cell.uuid, (now, cell))
+        if known.generation > cell.generation and now < until:
             return known
         if known == cell:
             cell = known
