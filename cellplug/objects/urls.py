@@ -1,7 +1,7 @@
 """Connection URLs: checked, compared and shown without their secrets.
 
 Standard library only, so that a URL can be masked or refused without
-loading a database or messaging library.
+loading a database or messaging library; but for the query of a database URL.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from urllib import parse
 from cellplug import exception
 from cellplug.objects import digests
 from cellplug.objects import masking
+from cellplug.objects import url_arguments
 from cellplug.objects import url_parts
 
 NO_QUEUE = 'none:///'
@@ -39,7 +40,8 @@ def check_database(name: str, url: str) -> str:
     """Return the URL if it can name a database, else raise InvalidURL.
 
     Schemes: ``sqlite`` with an absolute or relative file, and mysql, mariadb
-    or postgresql with the driver named.
+    or postgresql with the driver named. A query is one that the driver
+    takes, as far as this can be said without a connection.
 
     :param name: the argument's name, for the message.
     """
@@ -47,6 +49,7 @@ def check_database(name: str, url: str) -> str:
     family, _, driver = parts.scheme.partition('+')
     if family == 'sqlite':
         _check_sqlite(name, parts, driver)
+        url_arguments.check(name, url)
         return url
     if family not in _DRIVERS:
         raise exception.InvalidURL(
@@ -61,6 +64,7 @@ def check_database(name: str, url: str) -> str:
         raise exception.InvalidURL(name, 'names no host')
     if not parts.path.strip('/'):
         raise exception.InvalidURL(name, 'names no database')
+    url_arguments.check(name, url)
     return url
 
 

@@ -35,6 +35,40 @@ class TestDatabaseURLs(testtools.TestCase):
         ):
             self.assertEqual(url, urls.check_database('x', url))
 
+    def test_a_query_that_its_driver_takes(self):
+        for url in (
+            'mysql+pymysql://u:p@h/x?charset=utf8mb4&read_timeout=3',
+            'mysql+pymysql://u:\u0142\u0142@h/x?charset=utf8mb4',
+            'mysql+pymysql://u:p@h/x?ssl_ca=/not/on/this/host.pem',
+            'mysql+pymysql://u:p@h/x?ssl_verify_cert=true',
+            'mariadb+pymysql://u:p@h/x?connect_timeout=3',
+            'mysql+mysqldb://u:p@h/x?charset=utf8mb4',
+            'postgresql+psycopg://u:p@h/x?sslmode=require',
+            'postgresql+psycopg://u:p@/x?host=h1,h2&port=1,2',
+            'postgresql+psycopg2://u:p@h/x?sslmode=require',
+            'sqlite:////var/lib/x?timeout=3',
+        ):
+            self.assertEqual(url, urls.check_database('x', url))
+
+    def test_a_query_that_would_fail_in_use(self):
+        for url, argument in (
+            ('mysql+pymysql://u:hunter2@h/x?bogus=hunter2', 'bogus'),
+            ('mysql+pymysql://u:hunter2@h/x?charset=hunter2', 'charset'),
+            ('mysql+pymysql://u:p@h/x?read_timeout=hunter2', 'read_timeout'),
+            ('mysql+pymysql://u:p@h/x?charset=utf8&read_timeout=0', '_timeo'),
+            ('mariadb+pymysql://u:hunter2@h/x?charset=klingon', 'charset'),
+            ('mysql+pymysql://u:p@h/x?a-hunter2=1', '***'),
+            ('postgresql+psycopg://u:p@h/x?bogus=hunter2', 'bogus'),
+            ('postgresql+psycopg://u:p@h/x?connect_timeout=abc', 'connect'),
+            ('sqlite:////var/lib/x?timeout=hunter2', 'timeout'),
+        ):
+            error = self.assertRaises(
+                exception.InvalidURL, urls.check_database, 'connection', url
+            )
+            self.assertIn(argument, error.reason)
+            self.assertNotIn('hunter2', str(error))
+            self.assertIsNone(error.__cause__)
+
     def test_refused_by_the_arguments_name_and_without_the_secret(self):
         for url in (
             '',
