@@ -444,6 +444,90 @@ class PoisonTest(resolver_tests.SharedTestCase):
             )
 
 
+class ForgettingCellsTest(resolver_tests.SharedTestCase):
+    def setUp(self):
+        super().setUp()
+        self.one = self.open()
+        self.mapping = self.source.map(self.cell1)
+        self.one.get_instance(self.mapping.instance_uuid)
+        self.one.get_cell(self.cell1.uuid)
+        self.cache = self.one._process.cache
+        self.cache.opened.clear()
+        self.source.edit_cell(self.cell1, 'renamed')
+
+    def test_a_thread_before_the_fence_does_not_bring_the_old_one_back(self):
+        raise_ = self.cache.fences.raise_
+
+        def between(*args):
+            with self.background(lambda: self.one.get_cell(self.cell1.uuid)):
+                pass
+            raise_(*args)
+
+        with fixtures.MonkeyPatch(
+            'cellplug_drivers.resolver.memcached.fences.Fences.raise_',
+            lambda _, *args: between(*args),
+        ):
+            self.one.forget_cell(self.cell1.uuid)
+        found = self.one.get_instance(self.mapping.instance_uuid)
+        self.assertEqual('renamed', found.cell.name)
+        found = self.one.get_instances([self.mapping.instance_uuid])
+        (mapping,) = found.values()
+        self.assertEqual('renamed', mapping.cell.name)
+
+
+class GenerationsBackTest(resolver_tests.SharedTestCase):
+    """The API database was restored, or a server's clock went back."""
+
+    def setUp(self):
+        super().setUp()
+        self.one, self.other = self.open(), self.open()
+        self.instance = self.source.map(self.cell1).instance_uuid
+        self.one.get_instance(self.instance)
+        self.one.get_cell(self.cell1.uuid)
+        self.restored = dataclasses.replace(
+            self.cell1, name='restored', generation=self.cell1.generation - 5
+        )
+        self.source.cells[self.cell1.uuid] = self.restored
+
+    def check(self):
+        for look_up in (
+            lambda: self.one.get_cell(self.cell1.uuid),
+            lambda: self.one.get_instance(self.instance).cell,
+            lambda: (
+                self.one.get_instances([self.instance])[self.instance].cell
+            ),
+        ):
+            self.assertEqual('restored', look_up().name)
+
+    def test_a_newer_cell_counts_until_it_is_ttl_old(self):
+        self.clock.ahead += 61
+        # As memcached does by its own clock.
+        self.client().flush_all(noreply=False)
+        self.check()
+        self.asked()
+        self.check()
+        self.assertEqual([], self.asked())
+
+    def test_also_where_another_process_fills(self):
+        self.clock.ahead += 40
+        self.client().flush_all(noreply=False)
+        self.other.get_instance(self.instance)
+        self.other.get_cell(self.cell1.uuid)
+        self.one.get_instance(self.instance)
+        self.clock.ahead += 21
+        self.check()
+
+    def test_a_cell_seen_again_is_young_again(self):
+        self.source.cells[self.cell1.uuid] = self.cell1
+        self.clock.ahead += 61
+        self.one.get_instance(self.instance)
+        self.one.get_instance(self.instance)
+        self.clock.ahead += 30
+        self.asked()
+        self.one.get_instance(self.instance)
+        self.assertEqual([], self.asked())
+
+
 class KeysTest(resolver_tests.SharedTestCase):
     """Encryption keys: wrong ones, and new ones."""
 

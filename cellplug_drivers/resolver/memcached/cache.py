@@ -33,14 +33,16 @@ after it was raised.
 *Cells.* An instance's entry names its cell by uuid and generation, and an
 answer takes any version of the cell from that generation on: it was current
 when the entry was made, or later. This process keeps the newest version of
-each cell it saw. A cell that was forgotten is dropped here, and no answer to a
-question from before puts it back (``era``).
+each cell it saw, and prefers it to an older one until it is ``ttl`` old. A
+cell that was forgotten is dropped here, and no answer to a question from
+before puts it back (``era``).
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -71,7 +73,8 @@ class Cache:
 
     :param former: the parent's, in a child of a fork; what it forgot stays
         forgotten, and nothing else of it is used.
-    :ivar cells: the newest version seen of each cell, by uuid.
+    :ivar cells: the newest version seen of each cell, by uuid, of whatever
+        age; see :meth:`cell`.
     :ivar opened: the bytes last opened under a key, their stamp and mapping:
         of use only where memcached says these very bytes again.
     :ivar era: how often a cell was forgotten.
@@ -117,6 +120,7 @@ class Cache:
         )
         self.flights = flights.Flights()
         self.cells: dict[str, objects.CellMapping] = {}
+        self._stamps: dict[str, float] = {}
         self.opened: collections.OrderedDict[
             bytes, tuple[bytes, float, Any]
         ] = collections.OrderedDict()
@@ -159,7 +163,10 @@ class Cache:
     def keep_opened(
         self, key: bytes, sealed: bytes, stamp: float, mapping: Any
     ) -> None:
-        """Save opening the same bytes under the same key once more."""
+        """Save opening the same bytes under the same key once more.
+
+        :param stamp: the older one, of the entry's and that of its cell.
+        """
         if len(self.opened) >= _OPENED:
             # Another thread may do it at the same time.
             with contextlib.suppress(KeyError):
@@ -201,10 +208,16 @@ class Cache:
         :param keys: with the generation below which nothing is believed;
             None: nothing is, of whatever generation.
         """
+        self._bury(keys, self._fence(keys))
+
+    def _fence(self, keys: Mapping[bytes, int | None]) -> float:
         now = self.clock()
         for key, minimum in keys.items():
             self.fences.raise_(key, minimum, now)
             self.flights.part(key)
+        return now
+
+    def _bury(self, keys: Mapping[bytes, int | None], now: float) -> None:
         tombs = {
             key: self.codec.seal(key, [records.TOMBSTONE, now, minimum])
             for key, minimum in keys.items()
@@ -213,31 +226,65 @@ class Cache:
 
     def forget_cell(self, uuid: str, key: bytes) -> None:
         """Believe nothing of a cell that was known up to now."""
+        # The fence first: who reads the new era must find it standing. Who
+        # was before it has read the former era, and keeps nothing.
+        now = self._fence({key: None})
         with self._cells_lock:
             self.era += 1
             self.cells.pop(uuid, None)
-        self.forget({key: None})
+            self._stamps.pop(uuid, None)
+        self._bury({key: None}, now)
         self.flights.part_all()
 
     def forget_all(self) -> None:
         """Believe nothing that was known up to now."""
+        self.fences.raise_all(self.clock())
         with self._cells_lock:
             self.era += 1
             self.cells.clear()
-        self.fences.raise_all(self.clock())
+            self._stamps.clear()
         self.flights.part_all()
 
-    def keep_cell(self, cell: objects.CellMapping, era: int) -> None:
+    def cell(self, uuid: str) -> objects.CellMapping | None:
+        """The newest version seen of a cell, if it is young enough."""
+        found = self.cells.get(uuid)
+        if found is None or not self._young(uuid):
+            return None
+        return found
+
+    def _young(self, uuid: str) -> bool:
+        now = self.clock()
+        return now - self.ttl <= self.cell_stamp(uuid) <= now + self.skew
+
+    def cell_stamp(self, uuid: str) -> float:
+        """When the version seen of a cell was last known to be true."""
+        return self._stamps.get(uuid, -math.inf)
+
+    def keep_cell(
+        self, cell: objects.CellMapping, era: int, stamp: float
+    ) -> None:
         """Keep a version of a cell, if it is the newest.
 
+        One that is newer counts while it is young: generations may go back,
+        as where the database was restored.
+
         :param era: when the question began that it answers.
+        :param stamp: when it was true, in epoch seconds.
         """
+        uuid = cell.uuid
         with self._cells_lock:
-            known = self.cells.get(cell.uuid)
-            if era != self.era or (
-                known is not None and known.generation >= cell.generation
-            ):
+            if era != self.era:
+                return
+            known = self.cells.get(uuid)
+            if known is not None and known.generation > cell.generation:
+                if self._young(uuid):
+                    return
+            elif known is not None and known.generation == cell.generation:
+                # The same object, which the opened ones refer to.
+                self._stamps[uuid] = max(stamp, self._stamps[uuid])
                 return
             if len(self.cells) >= _CELLS:
                 self.cells.clear()
-            self.cells[cell.uuid] = cell
+                self._stamps.clear()
+            self._stamps[uuid] = stamp
+            self.cells[uuid] = cell

@@ -55,8 +55,8 @@ class LookUp(abc.ABC, Generic[M]):
         """The entry to store; None to store none."""
 
     @abc.abstractmethod
-    def seen(self, mapping: M, era: int) -> None:
-        """The backend said this."""
+    def seen(self, mapping: M, era: int, stamp: float) -> None:
+        """The backend said this, to a question of that moment."""
 
     def good(self, mapping: M | None) -> bool:
         """Whether another thread's answer will do."""
@@ -126,7 +126,7 @@ class LookUp(abc.ABC, Generic[M]):
         for key, name in by_key.items():
             mapping = found.get(name)
             if mapping is not None:
-                self.seen(mapping, era)
+                self.seen(mapping, era, question.stamp)
                 answers[key] = (
                     mapping.generation,
                     self.entry(mapping, question.stamp),

@@ -43,10 +43,10 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
     def get(self, uuid: str) -> objects.CellMapping | None:
         """The cell, from memcached or the backend; None: there is none."""
         if has_own_cells(self._backend):
-            era = self.cache.era
+            era, stamp = self.cache.era, self.cache.clock()
             own = self._ask_backend([uuid]).get(uuid)
             if own is not None:
-                self.seen(own, era)
+                self.seen(own, era, stamp)
             return own
         key = self.key(uuid)
         sealed = self.cache.cluster.ask('get', key)
@@ -75,27 +75,31 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
         self, name: str, key: bytes, sealed: bytes
     ) -> objects.CellMapping | Absent | None:
         cache = self.cache
+        era = cache.era
         kept = cache.opened.get(key)
         if kept is not None and kept[0] == sealed:
             cell: objects.CellMapping = kept[2]
-            newest = cache.cells.get(name)
+            newest = cache.cell(name)
             if newest is None or newest.generation <= cell.generation:
                 counts = cache.counts(key, kept[1], cell.generation)
-                return cell if counts and self.good(cell) else None
-        era = cache.era
+                if not counts or not self.good(cell):
+                    return None
+                if newest is None:
+                    cache.keep_cell(cell, era, kept[1])
+                return cell
         entry = cache.read(key, sealed)
         if entry is None:
             return None
         if entry[0] == records.NONE:
             return ABSENT if self._least is None else None
         cell = records.to_cell(entry)
-        newest = cache.cells.get(name)
+        newest = cache.cell(name)
         if newest is not None and newest.generation > cell.generation:
             return None
         if not self.good(cell):
             return None
         cache.keep_opened(key, sealed, entry[1], cell)
-        cache.keep_cell(cell, era)
+        cache.keep_cell(cell, era, entry[1])
         return cell
 
     def good(self, mapping: objects.CellMapping | None) -> bool:
@@ -108,8 +112,10 @@ class CellLookUp(lookups.LookUp[objects.CellMapping]):
     ) -> codec.Entry | None:
         return records.cell(mapping, stamp)
 
-    def seen(self, mapping: objects.CellMapping, era: int) -> None:
-        self.cache.keep_cell(mapping, era)
+    def seen(
+        self, mapping: objects.CellMapping, era: int, stamp: float
+    ) -> None:
+        self.cache.keep_cell(mapping, era, stamp)
 
 
 class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
@@ -200,16 +206,19 @@ class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
         kept = cache.opened.get(key)
         if kept is not None and kept[0] == sealed:
             mapping: objects.InstanceMapping = kept[2]
-            if not cache.counts(key, kept[1], mapping.generation):
-                return None
-            if cache.cells.get(mapping.cell_uuid) is mapping.cell:
+            # Where it does not count it may be its cell that is too old.
+            if cache.cells.get(
+                mapping.cell_uuid
+            ) is mapping.cell and cache.counts(
+                key, kept[1], mapping.generation
+            ):
                 return mapping
         entry = cache.read(key, sealed)
         if entry is None:
             return None
         if entry[0] == records.NONE:
             return ABSENT
-        cell = cache.cells.get(entry[3])
+        cell = cache.cell(entry[3])
         if cell is None or cell.generation < entry[4]:
             cell = CellLookUp(
                 cache, self._keys, self._backend, self._patience, entry[4]
@@ -218,7 +227,8 @@ class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
             if cell is None or not cell.generation >= entry[4]:
                 return None
         mapping = records.to_instance(name, entry, cell)
-        cache.keep_opened(key, sealed, entry[1], mapping)
+        stamp = min(entry[1], cache.cell_stamp(cell.uuid))
+        cache.keep_opened(key, sealed, stamp, mapping)
         return mapping
 
     def entry(
@@ -231,6 +241,8 @@ class InstanceLookUp(lookups.LookUp[objects.InstanceMapping]):
             return records.instance(mapping, stamp, 0)
         return records.instance(mapping, stamp, mapping.cell.generation)
 
-    def seen(self, mapping: objects.InstanceMapping, era: int) -> None:
+    def seen(
+        self, mapping: objects.InstanceMapping, era: int, stamp: float
+    ) -> None:
         if mapping.cell is not None:
-            self.cache.keep_cell(mapping.cell, era)
+            self.cache.keep_cell(mapping.cell, era, stamp)
