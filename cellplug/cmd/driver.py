@@ -102,7 +102,7 @@ columns: interface, name, origin (the distribution and its version), in_use
 
         error = None
         try:
-            loader.load_class(interface, name)
+            loader.load_options(interface, name)
         except exception.DriverError as exc:
             error = self.app.hider.hide(' '.join(exc.reason.split()))
         return base.row(

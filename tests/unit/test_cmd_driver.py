@@ -11,6 +11,7 @@ import sys
 import fixtures
 
 from tests.unit import test_cmd_base
+from tests.unit import test_loader
 
 ENTRY_POINTS = """\
 [cellplug.resolver]
@@ -88,6 +89,18 @@ class DriverListTest(test_cmd_base.CommandTestCase):
             {'api_database': ['connection = sqlite:////nonexistent/api']}
         )
         self.drivers()
+
+    def test_one_whose_options_are_none_does_not_load(self) -> None:
+        source = test_loader.RESOLVER.format(name='Theirs', body='x = 1')
+        source += "Theirs.options = classmethod(lambda cls: ['x'])\n"
+        self.useFixture(
+            test_loader.DistributionFixture(
+                'odd', '[cellplug.resolver]\nodd = MODULE:Theirs\n', source
+            )
+        )
+        row = self.drivers()['resolver', 'odd']
+        self.assertIs(False, row['loads'])
+        self.assertIn('options()', str(row['error']))
 
     def test_a_url_for_a_name_is_not_shown(self) -> None:
         for name in ('mysql://u:pa55word@h/x', 'u:pa55word@h'):
