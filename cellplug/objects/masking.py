@@ -12,7 +12,7 @@ from cellplug.objects import url_parts
 
 MASK = '***'
 
-_HARMLESS = frozenset(
+HARMLESS = frozenset(
     {
         'charset',
         'client_encoding',
@@ -92,7 +92,7 @@ def _masked_pair(pair: str) -> str:
     key, equals, value = pair.partition('=')
     if not equals:
         return MASK
-    if key in _HARMLESS and _HARMLESS_VALUE.match(value):
+    if key in HARMLESS and _HARMLESS_VALUE.match(value):
         return pair
     # What stands before the = may be a part of a password that holds an &.
     return f'{key if key.isidentifier() else MASK}={MASK}'

@@ -52,13 +52,13 @@ class TestDatabaseURLs(testtools.TestCase):
 
     def test_a_query_that_would_fail_in_use(self):
         for url, argument in (
-            ('mysql+pymysql://u:hunter2@h/x?bogus=hunter2', 'bogus'),
+            ('mysql+pymysql://u:hunter2@h/x?hunter2=1', '***'),
             ('mysql+pymysql://u:hunter2@h/x?charset=hunter2', 'charset'),
             ('mysql+pymysql://u:p@h/x?read_timeout=hunter2', 'read_timeout'),
             ('mysql+pymysql://u:p@h/x?charset=utf8&read_timeout=0', '_timeo'),
             ('mariadb+pymysql://u:hunter2@h/x?charset=klingon', 'charset'),
             ('mysql+pymysql://u:p@h/x?a-hunter2=1', '***'),
-            ('postgresql+psycopg://u:p@h/x?bogus=hunter2', 'bogus'),
+            ('postgresql+psycopg://u:p@h/x?hunter2=1', '***'),
             ('postgresql+psycopg://u:p@h/x?connect_timeout=abc', 'connect'),
             ('sqlite:////var/lib/x?timeout=hunter2', 'timeout'),
         ):
