@@ -7,6 +7,7 @@ import ast
 import enum
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from cliff import columns
+from cliff import utils
 
 from cellplug.cmd import base
 from cellplug.cmd import driver
+from cellplug.cmd import prose
 from cellplug.objects import urls
 
 _WIDTH = 72
@@ -58,6 +61,7 @@ fields: interface, name, namespace (of the entry points), origin (the
         found = loader.load_class(interface, name)
         options = loader.load_options(interface, name)
         manual = inspect.cleandoc(found.__doc__ or '')
+        width = _room(parsed_args)
         fields = {
             'interface': interface,
             'name': name,
@@ -66,43 +70,67 @@ fields: interface, name, namespace (of the entry points), origin (the
             'class': f'{found.__module__}:{found.__qualname__}',
             'api_version': found.api_version,
             'in_use': self.conf[interface].driver == name,
-            'capabilities': Capabilities(capabilities(found)),
+            'capabilities': Capabilities(capabilities(found), width),
             'option_group': f'{interface}_{name}' if options else None,
-            'options': Options([described(one) for one in options]),
-            'manual': self.app.hider.hide(manual) or None,
+            'options': Options([described(one) for one in options], width),
+            'manual': Manual(self.app.hider.hide(manual), width)
+            if manual
+            else None,
         }
         return base.shown(fields)
 
 
-class Capabilities(columns.FormattableColumn[Records]):
+def _room(parsed_args: argparse.Namespace) -> int:
+    """How wide a text may be for its table to fit."""
+    whole = getattr(parsed_args, 'max_width', 0)
+    if whole <= 0 and (
+        sys.stdout.isatty() or getattr(parsed_args, 'fit_width', False)
+    ):
+        whole = utils.terminal_width() or 0
+    # Beside it are the longest name of a field, and borders.
+    beside = len('capabilities') + 7
+    return max(16, min(_WIDTH, whole - beside)) if whole > 0 else _WIDTH
+
+
+class _Text(columns.FormattableColumn[Any]):
+    """Text for people, fitted to a width; the value for machines."""
+
+    def __init__(self, value: Any, width: int) -> None:
+        super().__init__(value)
+        self._width = width
+
+    def _paragraph(self, head: str, text: str | None) -> str:
+        body = prose.fitted(text or '(nobody says)', self._width, '  ')
+        return f'{prose.fitted(head, self._width)}\n{body}'
+
+
+class Manual(_Text):
+    """The docstring of a driver."""
+
+    def human_readable(self) -> str:
+        """Its paragraphs wrapped anew."""
+        return prose.fitted(self._value, self._width)
+
+
+class Capabilities(_Text):
     """What a driver can do: text for people, records for machines."""
 
     def human_readable(self) -> str:
         """A paragraph for each."""
         return '\n'.join(
-            _paragraph(one['name'], one['meaning']) for one in self._value
+            self._paragraph(one['name'], one['meaning']) for one in self._value
         )
 
 
-class Options(columns.FormattableColumn[Records]):
+class Options(_Text):
     """The options of a driver: text for people, records for machines."""
 
     def human_readable(self) -> str:
         """A paragraph for each."""
         return '\n'.join(
-            _paragraph(f'{one["name"]} ({_bounds(one)})', one['help'])
+            self._paragraph(f'{one["name"]} ({_bounds(one)})', one['help'])
             for one in self._value
         )
-
-
-def _paragraph(head: str, text: str | None) -> str:
-    lines = textwrap.wrap(
-        text or '(nobody says)',
-        _WIDTH,
-        initial_indent='  ',
-        subsequent_indent='  ',
-    )
-    return '\n'.join([head, *lines])
 
 
 def _bounds(option: Mapping[str, Any]) -> str:
@@ -162,7 +190,7 @@ def described(option: Any) -> dict[str, Any]:
         'choices': _choices(kind),
         'min': getattr(kind, 'min', None),
         'max': getattr(kind, 'max', None),
-        'help': ' '.join((option.help or '').split()) or None,
+        'help': prose.unwrapped(prose.clean(option.help or '')) or None,
     }
 
 
@@ -171,7 +199,8 @@ def _default(option: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if option.secret:
-        return urls.MASK
+        # What is empty is no secret, and no default that would do.
+        return urls.MASK if value else None
     return value if isinstance(value, list | dict) else str(value)
 
 

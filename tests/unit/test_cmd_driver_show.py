@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 import textwrap
 
+from oslo_config import cfg
+
 from cellplug import interfaces
 from cellplug import loader
 from cellplug.cmd import driver
 from cellplug.cmd import driver_show
+from cellplug.cmd import prose
 from tests.unit import test_cmd_base
 from tests.unit import test_loader
 
@@ -149,6 +152,43 @@ class DriverShowTest(test_cmd_base.CommandTestCase):
             'Which moon.',
         ):
             self.assertIn(line, result.out)
+
+    def test_the_manual_is_wrapped_once(self) -> None:
+        out = self.run_command(
+            'driver', 'show', 'resolver', 'static', '--max-width', '80'
+        ).out
+        self.assertEqual({80}, {len(line) for line in out.splitlines()})
+        rows = [line[17:-2].rstrip() for line in out.splitlines()]
+        # Example lines stand alone, in the manual and in the help.
+        self.assertIn('    driver = static', rows)
+        start = next(
+            n for n, row in enumerate(rows) if row.startswith('*When it is')
+        )
+        self.assertGreater(len(rows[start + 1]), 40)
+        self.assertTrue(
+            any(row.startswith('    state = enabled') for row in rows), out
+        )
+
+    def test_an_empty_secret_is_no_default(self) -> None:
+        shown = driver_show.described(
+            cfg.ListOpt('keys', secret=True, default=[], help='K.')
+        )
+        self.assertIsNone(shown['default'])
+
+    def test_help_keeps_the_lines_of_an_example(self) -> None:
+        for text in ('Pairs, e.g.:\n\n  a = 1\n  b = 2', 'P:\n  a\n  b\nQ'):
+            option = cfg.StrOpt('x', help=text)
+            self.assertEqual(text, driver_show.described(option)['help'])
+
+    def test_lists_are_kept_and_paragraphs_are_not(self) -> None:
+        self.assertEqual(
+            'One two\n\n- a b\n- c\n\n    x\n    y',
+            prose.unwrapped('One\ntwo\n\n- a\n  b\n- c\n\n    x\n    y'),
+        )
+
+    def test_a_title_is_no_paragraph(self) -> None:
+        text = 'Title\n=====\n\n.. note::\n\n   Mind.'
+        self.assertEqual(text, prose.fitted(text, 72))
 
     def test_the_driver_in_use_is_said_to_be(self) -> None:
         shown = self.run_command.json('driver', 'show', 'resolver', 'database')
