@@ -6,6 +6,7 @@ shown by a timeout so long that the test would end by its deadline.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -299,7 +300,60 @@ class Babbler(helpers_silent.SilentServer):
             peer.sendall(self.says)
 
 
+class Endless(Babbler):
+    """Says its piece again and again, for as long as somebody listens.
+
+    :ivar said: how many bytes were taken from it.
+    """
+
+    begins = b''
+    pause = 0.0
+    said = 0
+
+    def _talk(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = self._listener.accept()
+                self._accepted.append(peer)
+                with contextlib.suppress(OSError):
+                    peer.recv(1000)
+                    peer.sendall(self.begins)
+                    self._go_on(peer)
+
+    def _go_on(self, peer: socket.socket) -> None:
+        deadline = time.monotonic() + helpers.PATIENCE
+        while time.monotonic() < deadline and self.said < 100_000_000:
+            peer.sendall(self.says)
+            self.said += len(self.says)
+            time.sleep(self.pause)
+
+
 class WrongServerTest(OwnTestCase):
+    def check_endless(self, endless: Endless, timeout: float) -> None:
+        endless = self.useFixture(endless)
+        one = self.open(
+            servers=[f'127.0.0.1:{endless.port}'],
+            timeout=timeout,
+            retry_after=FOREVER,
+        )
+        began = time.monotonic()
+        self.check_it_goes_on(one)
+        self.assertLess(time.monotonic() - began, helpers.PATIENCE / 2)
+
+    def test_one_that_drips_costs_one_timeout(self):
+        for begins in (b'VALUE ', b'VALUE x 0 900000\r\n'):
+            endless = Endless()
+            endless.begins, endless.says = begins, b'x'
+            endless.pause = 0.1
+            self.check_endless(endless, 1.0)
+
+    def test_one_that_says_too_much_is_not_heard_out(self):
+        for begins in (b'', b'VALUE x 0 9000000000\r\n'):
+            endless = Endless()
+            endless.begins, endless.says = begins, b'x' * 65536
+            self.check_endless(endless, FOREVER)
+            self.assertLess(endless.said, 20_000_000)
+
     def test_one_that_never_answers_costs_one_timeout(self):
         silent = self.useFixture(helpers_silent.SilentServer())
         one = self.open(
