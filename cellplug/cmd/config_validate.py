@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from cellplug import exception
 from cellplug.cmd import base
 from cellplug.cmd import outcome
 
@@ -26,8 +27,8 @@ class Validate(base.Lister):
         outcome.USAGE: 'wrong usage, or there is no file to look at',
     }
     notes = """\
-columns: check (syntax, name, value, driver, or the interface and the name of
-  the driver that found it), finding
+columns: check (syntax, name, value, driver, the interface and the name of the
+  driver that found it, or router: the drivers do not fit together), finding
 
 Options of a service of your own are known where its namespace is named, as
 in its oslo.config.opts entry point: --namespace my-service."""
@@ -66,10 +67,20 @@ in its oslo.config.opts entry point: --namespace my-service."""
             )
         rows = [
             base.row((check, self.app.hider.hide(line)))
-            for check, line in checks.run()
+            for check, line in checks.run() or self._built()
         ]
         if rows:
             self.exit_code = outcome.FAILED
         elif parsed_args.formatter == 'table':
             self.say(f'nothing is wrong with {", ".join(checks.files)}')
         return ('check', 'finding'), rows
+
+    def _built(self) -> list[tuple[str, str]]:
+        """What keeps a router from being built, which contacts nothing."""
+        import cellplug
+
+        try:
+            cellplug.CellRouter.from_conf(self.conf).close()
+        except exception.CellplugError as exc:
+            return [('router', ' '.join(str(exc).split()))]
+        return []

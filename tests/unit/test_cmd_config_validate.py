@@ -130,6 +130,25 @@ class TestOptions(ValidateTestCase):
         )
         self.assert_fine()
 
+    def test_drivers_that_do_not_fit_together_are_found(self) -> None:
+        self.run_command.write(
+            {
+                'resolver': ['driver = local'],
+                'resolver_local': ['backend = static'],
+                'resolver_static': [
+                    'cells = east',
+                    'instances = rules',
+                    'default_cell = east',
+                ],
+                'cell_east': [
+                    'uuid = 4f1d3c52-91ab-4c0e-8f0a-2b7c1d9e2f11',
+                    'database_connection = sqlite:////nowhere/east.db',
+                    'transport_url = none:///',
+                ],
+            }
+        )
+        self.assert_found(('router', r'\[resolver_local\] backend: static'))
+
     def test_values_that_cannot_be_are_all_found(self) -> None:
         self.run_command.write(
             {
