@@ -205,6 +205,9 @@ def in_bulk(setting: Setting, bare: Bare) -> dict[str, Callable[[], object]]:
 
     return {
         BARE_BULK: lambda: bare.client.get_many(next(bare_keys)),
+        'pymemcache get_many, pooled HashClient': lambda: bare.pooled.get_many(
+            next(bare_keys)
+        ),
         'pymemcache get_many + json': bare_and_json,
         'memcached, seen': lambda: memcached.get_instances(next(seen)),
         'memcached, unseen': lambda: crowded.get_instances(next(unseen)),
