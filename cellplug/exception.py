@@ -355,6 +355,75 @@ class OverQuota(CellplugError):
         self.headroom = dict(headroom)
 
 
+class QuotaResourceUnknown(InvalidInput):
+    """No resource of this name is registered; nothing was written.
+
+    :ivar resources: all the names that are unknown, sorted.
+    """
+
+    def __init__(self, resources: Iterable[str]) -> None:
+        self.resources = sorted(resources)
+        super().__init__(
+            'resource', f'{", ".join(self.resources)} is not registered'
+        )
+
+
+class QuotaResourceWrongKind(InvalidInput):
+    """These resources cannot be used for this call; nothing was written.
+
+    :ivar resources: all the names that are of another kind, sorted.
+    :ivar wanted: the kind that the call is for.
+    """
+
+    def __init__(self, resources: Iterable[str], wanted: str) -> None:
+        self.resources = sorted(resources)
+        super().__init__(
+            'resource', f'{", ".join(self.resources)} is not {wanted}'
+        )
+        self.wanted = wanted
+
+
+class LimitNotSettable(InvalidInput):
+    """A limit below what is used, or beyond what a project leaves its user.
+
+    :ivar minimum: the least limit that can be set without force.
+    :ivar maximum: the greatest; -1 for no maximum.
+    """
+
+    def __init__(
+        self, resource: str, limit: int, minimum: int, maximum: int
+    ) -> None:
+        upper = 'no maximum' if maximum < 0 else f'at most {maximum}'
+        super().__init__(
+            resource,
+            f'a limit of {limit} cannot be set: at least {minimum} (what is '
+            f'used or promised already), {upper}; force sets it all the same',
+        )
+        self.resource = resource
+        self.limit = limit
+        self.minimum = minimum
+        self.maximum = maximum
+
+
+class CountIncomplete(CellplugError):
+    """A usage had to be counted, and not every cell answered.
+
+    :ivar resources: what was to be counted, sorted.
+    :ivar missing: the cells that did not answer, by name, and why.
+    """
+
+    def __init__(
+        self, resources: Iterable[str], missing: Mapping[str, str]
+    ) -> None:
+        self.resources = sorted(resources)
+        self.missing = dict(missing)
+        cells = '; '.join(f'{name}: {why}' for name, why in missing.items())
+        super().__init__(
+            f'{", ".join(self.resources)} cannot be counted while a cell '
+            f'does not answer ({cells})'
+        )
+
+
 class ReservationNotFound(CellplugError):
     """The reservation ended before: committed, rolled back or expired."""
 

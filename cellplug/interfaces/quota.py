@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import abc
-import datetime
 import enum
-from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Mapping
+from typing import Protocol
 
 from cellplug import context as cellplug_context
 from cellplug.interfaces import base
 from cellplug.objects import quota
 
-Expire = int | float | datetime.timedelta | datetime.datetime | None
 Context = cellplug_context.RequestContext
-Count = Callable[[Collection[str]], Mapping[str, int]]
-"""Counts what exists in all cells, for the resources named."""
+
+
+class Count(Protocol):
+    """Counts the truth, across all cells.
+
+    A driver calls it with no transaction open and no lock held: it may take
+    as long as the slowest cell.
+    """
+
+    def __call__(
+        self, resources: Collection[str], user_id: str | None, /
+    ) -> quota.Counts:
+        """What exists now of the project's resources.
+
+        :param user_id: counts what is this user's; None all of the project.
+        :returns: each resource, and the cells that did not answer.
+        :raises CellplugError: if nothing could be counted.
+        """
+        ...
 
 
 class QuotaCapability(enum.Enum):
@@ -42,16 +57,24 @@ class QuotaDriver(base.Driver):
     force when the last reservation was admitted, nor does either fall below
     zero. commit, rollback and expire may race on one handle: one wins.
 
-    *Transactions.* reserve, commit, rollback, expire and refresh run in
-    transactions of their own, retried where the database asks for it, and
-    raise TransactionInProgress while the request has an API transaction open.
-    The readers join it.
+    *Counting.* A usage that is not known is counted when it is first needed,
+    and counted anew when it is due: see :meth:`refresh`. A count is stored
+    only if nothing was reserved, and no reservation was open or ended, while
+    it was made: what a reservation under way has created already would be
+    counted twice. By default a count is not stored while a cell did not
+    answer, and what would need it raises CountIncomplete.
+
+    *Transactions.* reserve, commit, rollback, expire, refresh, reset and the
+    setters run in transactions of their own, retried where the database asks
+    for it, and raise TransactionInProgress while the request has an API
+    transaction open. The readers join it.
 
     *Blocking.* No lock is held while cells are asked. Every wait is bounded
     by the API database's timeouts.
 
-    Resources are given by name; the engine has checked that they exist, and
-    resolves limits down to the configured default.
+    Resources are given by name; the engine has checked that they exist and
+    that amounts are integers within ``objects.quota.MAX_AMOUNT``, and resolves
+    limits down to the configured default.
     """
 
     @abc.abstractmethod
@@ -69,6 +92,18 @@ class QuotaDriver(base.Driver):
         """
 
     @abc.abstractmethod
+    def get_class_limits(
+        self, context: Context, quota_class: str
+    ) -> dict[str, quota.Limit]:
+        """The limits that this very class sets, by resource."""
+
+    @abc.abstractmethod
+    def get_users_limits(
+        self, context: Context, project_id: str
+    ) -> dict[str, dict[str, quota.Limit]]:
+        """The limits that users of a project have of their own, by user."""
+
+    @abc.abstractmethod
     def set_limits(
         self,
         context: Context,
@@ -78,6 +113,8 @@ class QuotaDriver(base.Driver):
         user_id: str | None = None,
     ) -> None:
         """Set limits; None removes one, and it does not rise again.
+
+        All of them, or none if it raises.
 
         :raises NotSupported: without the capability LIMITS.
         """
@@ -103,7 +140,24 @@ class QuotaDriver(base.Driver):
         project_id: str,
         user_id: str | None = None,
     ) -> dict[str, quota.Usage]:
-        """The usages that are known, by resource."""
+        """The usages that are known, by resource.
+
+        :param user_id: None for the project's total.
+        """
+
+    @abc.abstractmethod
+    def get_reservations(
+        self,
+        context: Context,
+        *,
+        project_id: str | None = None,
+        user_id: str | None = None,
+    ) -> list[quota.Reservation]:
+        """The reservations that have not ended, the next to expire first.
+
+        :param project_id: None for those of all projects.
+        :param user_id: None for those of all users.
+        """
 
     @abc.abstractmethod
     def reserve(
@@ -115,15 +169,29 @@ class QuotaDriver(base.Driver):
         user_id: str | None,
         defaults: Mapping[str, int],
         count: Count,
-        expire: Expire = None,
+        expire: quota.Expire = None,
+        quota_class: str | None = None,
+        per_project: Collection[str] = (),
     ) -> str:
         """Take the deltas and return a handle, or raise OverQuota.
 
-        A negative delta is always admitted, and counts only at its commit.
+        A delta is over where it is not negative, the limit is not either,
+        and ``in_use + reserved + delta`` is beyond it: for the project's
+        total, and for the user's own usage under the user's limit. A negative
+        delta is always admitted, and counts only at its commit.
 
+        :param user_id: None reserves for the project's total alone.
         :param defaults: the limit of each resource where none is set.
         :param count: counts the truth, for usages that are missing or due.
-        :param expire: seconds, a timedelta or a moment; 24 hours by default.
+        :param expire: when the reservation ends by itself, as
+            ``objects.quota.expiry`` takes it; in 24 hours by default.
+        :param quota_class: the project's, for its limits.
+        :param per_project: the resources that have no usage of users.
+        :raises OverQuota: names every resource that is over; nothing was
+            reserved. What was counted on the way is kept.
+        :raises InvalidInput: if ``expire`` is no time.
+        :raises CountIncomplete: if a usage had to be counted, and a cell did
+            not answer.
         """
 
     @abc.abstractmethod
@@ -140,7 +208,10 @@ class QuotaDriver(base.Driver):
 
     @abc.abstractmethod
     def expire(self, context: Context) -> int:
-        """Roll back what is past its time; how many reservations that was."""
+        """Roll back what is past its time; how many reservations that was.
+
+        Their usages are due from then on: what they were for may exist.
+        """
 
     @abc.abstractmethod
     def refresh(
@@ -151,5 +222,28 @@ class QuotaDriver(base.Driver):
         project_id: str,
         user_id: str | None = None,
         count: Count,
+        per_project: Collection[str] = (),
+    ) -> frozenset[str]:
+        """Count the truth and store it where nothing changed meanwhile.
+
+        The project's total and the user's usage, as far as they are known.
+
+        :param user_id: None refreshes all users that have a usage.
+        :returns: the resources of which a count was not stored, as something
+            was reserved meanwhile; they stay due.
+        :raises CountIncomplete: if a cell did not answer; nothing was stored.
+        """
+
+    @abc.abstractmethod
+    def reset(
+        self,
+        context: Context,
+        resources: Collection[str],
+        *,
+        project_id: str,
+        user_id: str | None = None,
     ) -> None:
-        """Count the truth and store it where nothing changed meanwhile."""
+        """Have the next reservation count these usages anew.
+
+        :param user_id: None for the total and all users.
+        """
