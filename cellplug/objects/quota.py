@@ -120,9 +120,9 @@ def expiry(expire: Expire, *, now: float, default: float) -> int:
     :raises ValueError: for anything else, and for what no clock can show.
     """
     given = default if expire is None else expire
-    if isinstance(given, bool):
-        raise ValueError(f'{given!r} is no time')
     try:
+        if isinstance(given, bool):
+            raise TypeError
         if isinstance(given, datetime.datetime):
             if given.tzinfo is None:
                 given = given.replace(tzinfo=datetime.UTC)
