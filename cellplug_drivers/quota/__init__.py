@@ -1,0 +1,1 @@
+"""Quota drivers: where limits, usages and reservations are kept."""

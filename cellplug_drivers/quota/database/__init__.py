@@ -1,0 +1,1 @@
+"""The ``database`` quota driver: books in the API database."""
