@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 import threading
@@ -19,6 +20,22 @@ DAY = 86400
 Key = tuple[str, str, str]  # project, user ('' is the total), resource
 
 
+@dataclasses.dataclass
+class Row:
+    in_use: int
+    due: bool = False
+    version: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    project_id: str
+    user_id: str | None
+    deltas: dict[str, int]
+    rows: dict[Key, int]
+    ends: int  # milliseconds since 1970
+
+
 class Books:
     """What stands behind the drivers of a check."""
 
@@ -26,16 +43,18 @@ class Books:
         self.renew()
         self.reachable = True
         self.limits: dict[tuple[str, str, str, str], int] = {}
-        self.in_use: dict[Key, int] = {}
-        self.version: dict[Key, int] = {}
-        self.open: dict[str, tuple[float, dict[Key, int]]] = {}
+        self.rows: dict[Key, Row] = {}
+        self.open: dict[str, Held] = {}
 
     def renew(self) -> None:
         self.pid = os.getpid()
         self.lock = threading.RLock()
 
     def reserved(self, key: Key) -> int:
-        return sum(max(0, held.get(key, 0)) for _, held in self.open.values())
+        return sum(max(0, one.rows.get(key, 0)) for one in self.open.values())
+
+    def is_held(self, key: Key) -> bool:
+        return any(key in one.rows for one in self.open.values())
 
 
 class MemoryQuota(interfaces.QuotaDriver):
@@ -61,22 +80,46 @@ class MemoryQuota(interfaces.QuotaDriver):
 
     # -- limits ------------------------------------------------------------
 
+    def _limits_of(self, scope: tuple[str, str, str]) -> dict[str, int]:
+        with self._open_books() as books:
+            return {
+                resource: limit
+                for (*of, resource), limit in books.limits.items()
+                if tuple(of) == scope
+            }
+
     def get_limits(
         self, context: Any, *, project_id, user_id=None, quota_class=None
     ) -> Any:
         found: dict[str, quota.Limit] = {}
+        for source, scope in (
+            ('user', (project_id, user_id, '')),
+            ('project', (project_id, '', '')),
+            ('class', ('', '', quota_class)),
+            ('default class', ('', '', 'default')),
+        ):
+            for resource, limit in self._limits_of(scope).items():
+                found.setdefault(
+                    resource, quota.Limit(resource, limit, source)
+                )
+        return found
+
+    def get_class_limits(self, context, quota_class):
+        return {
+            resource: quota.Limit(resource, limit, 'class')
+            for resource, limit in self._limits_of(
+                ('', '', quota_class)
+            ).items()
+        }
+
+    def get_users_limits(self, context, project_id):
+        found: dict[str, Any] = {}
         with self._open_books() as books:
-            for source, project, user, named in (
-                ('user', project_id, user_id, ''),
-                ('project', project_id, '', ''),
-                ('class', '', '', quota_class),
-                ('default class', '', '', 'default'),
-            ):
-                for (p, u, c, resource), limit in books.limits.items():
-                    if (p, u, c) == (project, user, named):
-                        found.setdefault(
-                            resource, quota.Limit(resource, limit, source)
-                        )
+            for (project, user, _, resource), limit in books.limits.items():
+                if project == project_id and user:
+                    found.setdefault(user, {})[resource] = quota.Limit(
+                        resource, limit, 'user'
+                    )
         return found
 
     def _set(self, scope: tuple[str, str, str], limits: Any) -> None:
@@ -98,38 +141,96 @@ class MemoryQuota(interfaces.QuotaDriver):
     def get_usages(self, context, *, project_id, user_id=None):
         with self._open_books() as books:
             return {
-                resource: quota.Usage(
-                    resource,
-                    in_use,
-                    books.reserved((project, user, resource)),
+                key[2]: quota.Usage(
+                    key[2], row.in_use, books.reserved(key), row.due
                 )
-                for (project, user, resource), in_use in books.in_use.items()
-                if (project, user) == (project_id, user_id or '')
+                for key, row in books.rows.items()
+                if key[:2] == (project_id, user_id or '')
             }
 
-    def _rows(self, project: str, user: str | None, resource: str) -> Any:
-        users = ['', user] if user else ['']
-        return [(project, one, resource) for one in users]
-
-    def _count_missing(self, rows: list[Key], count: Any) -> None:
-        missing = {key[2] for key in rows if key not in self.books.in_use}
-        if not missing:
-            return
-        counted = count(sorted(missing))
+    def get_reservations(self, context, *, project_id=None, user_id=None):
         with self._open_books() as books:
-            for key in rows:
-                # A user who is new to a project has nothing yet, where the
-                # total is known: what is there is somebody else's.
-                is_first = key[1] == '' or self._is_first_user(key)
-                value = counted.get(key[2], 0) if is_first else 0
-                books.in_use.setdefault(key, value)
+            return [
+                quota.Reservation(
+                    handle,
+                    one.project_id,
+                    one.user_id,
+                    dict(one.deltas),
+                    datetime.datetime.fromtimestamp(
+                        one.ends / 1000, datetime.UTC
+                    ).replace(tzinfo=None),
+                )
+                for handle, one in sorted(
+                    books.open.items(), key=lambda item: item[1].ends
+                )
+                if project_id in (None, one.project_id)
+                and user_id in (None, one.user_id)
+            ]
 
-    def _is_first_user(self, key: Key) -> bool:
-        project, _, resource = key
-        return not any(
-            p == project and r == resource and u
-            for p, u, r in self.books.in_use
-        )
+    # -- counting ----------------------------------------------------------
+
+    def _count(self, keys: Any, count: Any) -> dict[Key, int]:
+        """The truth of each row; called with nothing held."""
+        found: dict[Key, int] = {}
+        for user in sorted({key[1] for key in keys}):
+            names = sorted({key[2] for key in keys if key[1] == user})
+            counts = count(names, user or None)
+            self._check_counts(names, counts)
+            for key in keys:
+                if key[1] == user:
+                    found[key] = counts.values.get(key[2], 0)
+        return found
+
+    def _check_counts(self, names: list[str], counts: Any) -> None:
+        if counts.missing:
+            raise exception.CountIncomplete(names, counts.missing)
+
+    def _know(self, keys: list[Key], count: Any) -> None:
+        """Count what is missing or due."""
+        with self._open_books() as books:
+            missing = [key for key in keys if key not in books.rows]
+            due = [key for key in set(keys) - set(missing) if self._due(key)]
+            seen = {key: books.rows[key].version for key in due}
+        if missing or due:
+            counted = self._count([*missing, *due], count)
+            with self._open_books():
+                self._learn({key: counted[key] for key in missing})
+                self._store(seen, counted)
+
+    def _due(self, key: Key) -> bool:
+        return self.books.rows[key].due and not self.books.is_held(key)
+
+    def _learn(self, counted: dict[Key, int]) -> None:
+        for key, value in counted.items():
+            self.books.rows.setdefault(key, Row(value))
+
+    def _store(self, seen: dict[Key, int], counted: Any) -> set[str]:
+        """Write what was counted where nothing happened; what was not."""
+        late = set()
+        for key, version in seen.items():
+            if self._untouched(key, version):
+                row = self.books.rows[key]
+                row.in_use, row.due = counted[key], False
+                row.version += 1
+            else:
+                late.add(key[2])
+        return late
+
+    def _untouched(self, key: Key, version: int) -> bool:
+        row = self.books.rows[key]
+        return row.version == version and not self.books.is_held(key)
+
+    # -- reservations ------------------------------------------------------
+
+    def _rows(
+        self, deltas: Any, project: str, user: str | None, per_project: Any
+    ) -> dict[Key, int]:
+        found = {}
+        for resource, delta in sorted(deltas.items()):
+            found[project, '', resource] = delta
+            if user and resource not in per_project:
+                found[project, user, resource] = delta
+        return found
 
     def reserve(
         self,
@@ -141,48 +242,50 @@ class MemoryQuota(interfaces.QuotaDriver):
         defaults,
         count,
         expire=None,
+        quota_class=None,
+        per_project=(),
     ):
-        due = self._due(expire)
-        rows = {
-            key: delta
-            for resource, delta in sorted(deltas.items())
-            for key in self._rows(project_id, user_id, resource)
-        }
-        with self._open_books():
-            self._count_missing(list(rows), count)
+        ends = self._ends(expire)
+        rows = self._rows(deltas, project_id, user_id, per_project)
+        self._know(list(rows), count)
         with self._open_books() as books:
-            self._check(context, rows, defaults)
+            self._check(context, rows, defaults, quota_class)
             handle = str(uuid.uuid4())
-            books.open[handle] = due, rows
+            books.open[handle] = Held(
+                project_id, user_id, dict(deltas), rows, ends
+            )
+            self._touch(rows)
             return handle
 
-    def _due(self, expire: Any) -> float:
-        now = self._clock()
-        if expire is None:
-            return now + DAY
-        if isinstance(expire, datetime.timedelta):
-            return now + expire.total_seconds()
-        if isinstance(expire, datetime.datetime):
-            if expire.tzinfo is None:
-                expire = expire.replace(tzinfo=datetime.UTC)
-            return expire.timestamp()
-        if isinstance(expire, int | float):
-            return now + expire
-        raise exception.InvalidInput('expire', f'{expire!r} is no time')
+    def _ends(self, expire: Any) -> int:
+        try:
+            return quota.expiry(expire, now=self._clock(), default=DAY)
+        except ValueError as exc:
+            raise exception.InvalidInput('expire', str(exc)) from exc
 
-    def _check(self, context: Any, rows: Any, defaults: Any) -> None:
+    def _touch(self, rows: Any) -> None:
+        for key in rows:
+            self.books.rows[key].version += 1
+
+    def _check(
+        self, context: Any, rows: Any, defaults: Any, quota_class: Any
+    ) -> None:
         overs, limits, usages, headroom = set(), {}, {}, {}
         for key, delta in rows.items():
             project, user, resource = key
             found = self.get_limits(
-                context, project_id=project, user_id=user or None
+                context,
+                project_id=project,
+                user_id=user or None,
+                quota_class=quota_class,
             ).get(resource)
             limit = found.limit if found else defaults[resource]
-            used = self.books.in_use[key] + self.books.reserved(key)
+            used = self.books.rows[key].in_use + self.books.reserved(key)
             if delta >= 0 and limit >= 0 and used + delta > limit:
                 overs.add(resource)
-            room = limit - used if limit >= 0 else -1
-            if resource not in headroom or room < headroom[resource]:
+            room = max(0, limit - used) if limit >= 0 else quota.UNLIMITED
+            least = headroom.get(resource, quota.UNLIMITED)
+            if least < 0 or 0 <= room < least:
                 limits[resource] = limit
                 usages[resource] = used
                 headroom[resource] = room
@@ -194,40 +297,73 @@ class MemoryQuota(interfaces.QuotaDriver):
     def _take(self, books: Books, handle: str) -> dict[Key, int]:
         if handle not in books.open:
             raise exception.ReservationNotFound(handle)
-        _, rows = books.open.pop(handle)
-        for key in rows:
-            books.version[key] = books.version.get(key, 0) + 1
+        rows = books.open.pop(handle).rows
+        self._touch(rows)
         return rows
 
     def commit(self, context, handle):
         with self._open_books() as books:
             for key, delta in self._take(books, handle).items():
-                books.in_use[key] = max(0, books.in_use[key] + delta)
+                self._add(books.rows[key], delta)
+
+    def _add(self, row: Row, delta: int) -> None:
+        row.in_use = max(0, row.in_use + delta)
 
     def rollback(self, context, handle):
         with self._open_books() as books:
             if handle in books.open:
                 self._take(books, handle)
 
+    def _late(self, books: Books) -> list[str]:
+        now = self._clock() * 1000
+        return [h for h, one in books.open.items() if one.ends <= now]
+
     def expire(self, context):
         with self._open_books() as books:
-            now = self._clock()
-            late = [h for h, (due, _) in books.open.items() if due <= now]
+            late = self._late(books)
             for handle in late:
-                self._take(books, handle)
+                for key in self._take(books, handle):
+                    books.rows[key].due = True
             return len(late)
 
-    def refresh(self, context, resources, *, project_id, user_id=None, count):
-        rows = [
+    # -- counting anew -----------------------------------------------------
+
+    def _known(
+        self,
+        resources: Any,
+        project_id: str,
+        user_id: str | None,
+        per_project: Any = (),
+    ) -> list[Key]:
+        """The rows that there are; of all users, if none is named."""
+        return [
             key
-            for resource in resources
-            for key in self._rows(project_id, user_id, resource)
+            for key in self.books.rows
+            if key[0] == project_id
+            and key[2] in resources
+            and (user_id is None or key[1] in ('', user_id))
+            and not (key[1] and key[2] in per_project)
         ]
+
+    def refresh(
+        self,
+        context,
+        resources,
+        *,
+        project_id,
+        user_id=None,
+        count,
+        per_project=(),
+    ):
         with self._open_books() as books:
-            seen = dict(books.version)
-        counted = count(resources)
+            keys = self._known(resources, project_id, user_id, per_project)
+            seen = {key: books.rows[key].version for key in keys}
+        counted = self._count(keys, count)
+        with self._open_books():
+            return frozenset(self._store(seen, counted))
+
+    def reset(self, context, resources, *, project_id, user_id=None):
         with self._open_books() as books:
-            for key in rows:
-                held = any(key in rows for _, rows in books.open.values())
-                if not held and books.version.get(key) == seen.get(key):
-                    books.in_use[key] = counted.get(key[2], 0)
+            for key in self._known(resources, project_id, user_id):
+                books.rows[key].due = True
+                books.rows[key].version += 1

@@ -20,9 +20,9 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_a_limit_that_is_one_too_small(self) -> None:
         class Broken(Correct):
-            def _check(self, context: Any, rows: Any, defaults: Any) -> None:
+            def _check(self, context, rows, *of):
                 more = {key: delta + 1 for key, delta in rows.items()}
-                super()._check(context, more, defaults)
+                super()._check(context, more, *of)
 
         self.assert_caught(Broken, 'up_to_the_limit_is_admitted')
 
@@ -48,9 +48,8 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_less_falls_below_zero(self) -> None:
         class Broken(Correct):
-            def commit(self, context, handle):
-                for key, delta in self._take(self.books, handle).items():
-                    self.books.in_use[key] += delta
+            def _add(self, row, delta):
+                row.in_use += delta
 
         self.assert_caught(Broken, 'nothing_falls_below_zero')
 
@@ -88,9 +87,6 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_a_look_and_a_leap(self) -> None:
         class Broken(Correct):
-            def _due(self, expire: Any) -> float:
-                return super()._due(expire)
-
             def reserve(self, context, deltas, **of):
                 usages = self.get_usages(context, project_id=of['project_id'])
                 for resource, delta in deltas.items():
@@ -107,17 +103,17 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_users_without_limits_of_their_own(self) -> None:
         class Broken(Correct):
-            def _check(self, context: Any, rows: Any, defaults: Any) -> None:
+            def _check(self, context, rows, *of):
                 totals = {key: d for key, d in rows.items() if not key[1]}
-                super()._check(context, totals, defaults)
+                super()._check(context, totals, *of)
 
         self.assert_caught(Broken, 'a_user_has_a_limit_of_their_own')
 
     def test_totals_that_nobody_looks_at(self) -> None:
         class Broken(Correct):
-            def _check(self, context: Any, rows: Any, defaults: Any) -> None:
+            def _check(self, context, rows, *of):
                 users = {key: d for key, d in rows.items() if key[1]}
-                super()._check(context, users, defaults)
+                super()._check(context, users, *of)
 
         self.assert_caught(Broken, 'the_projects_total_counts_all_users')
 
@@ -132,10 +128,8 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_a_refresh_that_overwrites(self) -> None:
         class Broken(Correct):
-            def refresh(self, context, resources, *, project_id, **of):
-                for name, value in of['count'](resources).items():
-                    for key in self._rows(project_id, of['user_id'], name):
-                        self.books.in_use[key] = value
+            def _untouched(self, key: Any, version: int) -> bool:
+                return True
 
         self.assert_caught(
             Broken, 'a_refresh_overwrites_no_commit_made_meanwhile'
@@ -144,8 +138,8 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_nothing_is_counted(self) -> None:
         class Broken(Correct):
-            def _count_missing(self, rows: Any, count: Any) -> None:
-                super()._count_missing(rows, lambda resources: {})
+            def _learn(self, counted: Any) -> None:
+                super()._learn(dict.fromkeys(counted, 0))
 
         self.assert_caught(Broken, 'what_exists_already_is_counted_first')
 
@@ -168,17 +162,17 @@ class TestBroken(helpers.BrokenTestCase):
 
     def test_nothing_ever_expires(self) -> None:
         class Broken(Correct):
-            def _due(self, expire: Any) -> float:
-                return super()._due(None)
+            def _ends(self, expire: Any) -> int:
+                return super()._ends(None)
 
         with helpers.impatient():
             self.assert_caught(Broken, 'an_expired_one_is_given_back')
 
     def test_a_refusal_that_says_little(self) -> None:
         class Broken(Correct):
-            def _check(self, context: Any, rows: Any, defaults: Any) -> None:
+            def _check(self, context, rows, *of):
                 try:
-                    super()._check(context, rows, defaults)
+                    super()._check(context, rows, *of)
                 except exception.OverQuota as exc:
                     raise exception.OverQuota(exc.overs, {}, {}, {}) from exc
 

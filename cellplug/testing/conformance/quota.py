@@ -8,6 +8,7 @@ from typing import Any
 from cellplug import exception
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import quota_base
+from cellplug.testing.conformance import quota_counting
 from cellplug.testing.conformance import quota_ending
 from cellplug.testing.conformance import quota_trouble
 
@@ -15,7 +16,11 @@ Capability = quota_base.Capability
 USER = quota_base.USER
 
 
-class QuotaSuite(quota_ending.EndingChecks, quota_trouble.TroubleChecks):
+class QuotaSuite(
+    quota_ending.EndingChecks,
+    quota_counting.CountingChecks,
+    quota_trouble.TroubleChecks,
+):
     """Whether one keeps :class:`cellplug.interfaces.QuotaDriver`.
 
     Each check has a project of its own, so the source need not be empty.
@@ -221,27 +226,3 @@ class QuotaSuite(quota_ending.EndingChecks, quota_trouble.TroubleChecks):
         )
         self.assertEqual({'servers': 1, 'cores': 2}, deltas)
         self.assertEqual({'servers': 5}, defaults)
-
-    # -- counting ----------------------------------------------------------
-
-    def test_what_exists_already_is_counted_first(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        self.truth['servers'] = 3
-        self.over(limit=3, servers=1)
-        self.reserve(limit=4, servers=1)
-        self.assertEqual((3, 1), self.usage('servers'))
-        self.assertEqual({'servers'}, set(self.counted))
-
-    def test_what_cannot_be_counted_is_not_admitted(self) -> None:
-        self.need(Capability.RESERVATIONS)
-
-        def count(resources: object) -> dict[str, int]:
-            raise exception.CellUnavailable('u', 'n', 'the suite says so')
-
-        self.refused(
-            exception.CellplugError, self.reserve, servers=1, count=count
-        )
-        self.assertEqual((0, 0), self.usage('servers'))
-        self.truth['servers'] = 2
-        self.reserve(servers=1)
-        self.assertEqual((2, 1), self.usage('servers'))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Mapping
 from typing import Any
 
 from cellplug import exception
 from cellplug import interfaces
+from cellplug.interfaces import quota as interface
 from cellplug.objects import identifiers
 from cellplug.objects import quota
 from cellplug.testing.conformance import common
@@ -22,8 +21,10 @@ USER = 'suite-user'
 class QuotaCase(common.DriverChecks):
     """A quota driver and a project nobody else uses.
 
-    :ivar truth: what exists, by resource: what ``count`` answers.
-    :ivar counted: the resources that were counted, in order.
+    :ivar truth: what exists, by user and resource: what ``count`` answers.
+    :ivar missing: the cells that do not answer ``count``, and why.
+    :ivar counted: what was counted, in order: user (None for all) and
+        resource.
     """
 
     interface = 'quota'
@@ -33,18 +34,35 @@ class QuotaCase(common.DriverChecks):
         super().setUp()
         self.context = harnesses.Context()
         self.project = f'suite-{identifiers.new_uuid()[:8]}'
-        self.truth: dict[str, int] = {}
-        self.counted: list[str] = []
+        self.truth: dict[tuple[str, str], int] = {}
+        self.missing: dict[str, str] = {}
+        self.counted: list[tuple[str | None, str]] = []
 
-    def count(self, resources: Collection[str]) -> Mapping[str, int]:
+    def exist(self, user: str = USER, **numbers: int) -> None:
+        """Let so much of a user's exist, in the cells."""
+        for resource, number in numbers.items():
+            self.truth[user, resource] = number
+
+    def count(
+        self, resources: Collection[str], user_id: str | None
+    ) -> quota.Counts:
         """The truth of the resources named."""
-        self.counted += resources
-        return {name: self.truth.get(name, 0) for name in resources}
+        self.counted += [(user_id, name) for name in resources]
+        values = dict.fromkeys(resources, 0)
+        for (user, name), number in self.truth.items():
+            if name in values and user_id in (None, user):
+                values[name] += number
+        return quota.Counts(values, self.missing)
 
     def need(self, capability: Capability) -> None:
         """Go on only if the driver declares it."""
         if not self.can(capability):
             self.not_applicable(f'it does not declare {capability.name}')
+
+    def skip_own(self, checks: type, capability: Capability) -> None:
+        """Leave out the checks of this class, if the driver lacks it."""
+        if self.id().rpartition('.')[2] in vars(checks):
+            self.need(capability)
 
     # -- the driver, with what every call needs ----------------------------
 
@@ -55,7 +73,9 @@ class QuotaCase(common.DriverChecks):
         user: str | None = USER,
         expire: Any = None,
         driver: Any = None,
-        count: Callable[[Collection[str]], Mapping[str, int]] | None = None,
+        count: interface.Count | None = None,
+        quota_class: str | None = None,
+        per_project: Collection[str] = (),
         **deltas: int,
     ) -> str:
         """Reserve; ``limit`` is the default of every resource."""
@@ -67,6 +87,8 @@ class QuotaCase(common.DriverChecks):
             defaults=dict.fromkeys(deltas, limit),
             count=count or self.count,
             expire=expire,
+            quota_class=quota_class,
+            per_project=per_project,
         )
         return handle
 
@@ -96,15 +118,48 @@ class QuotaCase(common.DriverChecks):
             self.assertEqual(name, limit.resource)
         return {name: limit.limit for name, limit in found.items()}
 
+    def known(self, user: str | None = None) -> dict[str, quota.Usage]:
+        """The usages of the project, or of one of its users."""
+        found: dict[str, quota.Usage] = self.subject.get_usages(
+            self.context, project_id=self.project, user_id=user
+        )
+        for name, usage in found.items():
+            self.assertIsInstance(usage, quota.Usage)
+            self.assertEqual(name, usage.resource)
+        return found
+
     def usage(self, resource: str, user: str | None = None) -> tuple[int, int]:
         """What is in use and reserved; 0 where nothing is known."""
-        found = self.subject.get_usages(
-            self.context, project_id=self.project, user_id=user
-        ).get(resource)
-        if found is None:
-            return 0, 0
-        self.assertIsInstance(found, quota.Usage)
-        return found.in_use, found.reserved
+        found = self.known(user).get(resource)
+        return (0, 0) if found is None else (found.in_use, found.reserved)
+
+    def refresh(
+        self,
+        *resources: str,
+        user: str | None = USER,
+        count: interface.Count | None = None,
+        per_project: Collection[str] = (),
+    ) -> frozenset[str]:
+        """Count anew, ``servers`` by default; what was not stored."""
+        found: frozenset[str] = self.subject.refresh(
+            self.context,
+            resources or ('servers',),
+            project_id=self.project,
+            user_id=user,
+            count=count or self.count,
+            per_project=per_project,
+        )
+        self.assertIsInstance(found, frozenset)
+        return found
+
+    def reset(self, *resources: str, user: str | None = None) -> None:
+        """Have them counted anew, ``servers`` by default."""
+        self.subject.reset(
+            self.context,
+            resources or ('servers',),
+            project_id=self.project,
+            user_id=user,
+        )
 
     def over(self, **request: Any) -> exception.OverQuota:
         """The refusal of a request that has to be refused."""

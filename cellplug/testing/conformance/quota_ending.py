@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection
-from collections.abc import Mapping
 from typing import Any
 
 from cellplug import exception
@@ -19,14 +17,7 @@ class EndingChecks(quota_base.QuotaCase):
 
     def setUp(self) -> None:
         super().setUp()
-        if not self.can(quota_base.Capability.RESERVATIONS):
-            self._skip_own(EndingChecks)
-
-    def _skip_own(self, checks: type) -> None:
-        """Leave out what looks at reservations alone."""
-        name = self.id().rpartition('.')[2]
-        if name in vars(checks):
-            self.not_applicable('it does not declare RESERVATIONS')
+        self.skip_own(EndingChecks, quota_base.Capability.RESERVATIONS)
 
     def test_a_commit_turns_it_into_use(self) -> None:
         self.commit(self.reserve(servers=2, cores=3))
@@ -135,42 +126,3 @@ class EndingChecks(quota_base.QuotaCase):
                 expire=wrong,
             )
         self.assertEqual((0, 0), self.usage('servers'))
-
-    # -- refresh -----------------------------------------------------------
-
-    def _refresh(self, count: Any = None) -> None:
-        self.subject.refresh(
-            self.context,
-            ['servers'],
-            project_id=self.project,
-            user_id=quota_base.USER,
-            count=count or self.count,
-        )
-
-    def test_a_refresh_stores_what_was_counted(self) -> None:
-        self.use(servers=5, cores=2)
-        self.truth['servers'] = 3
-        self._refresh()
-        self.assertEqual((3, 0), self.usage('servers'))
-        self.assertEqual((2, 0), self.usage('cores'))
-
-    @base.area('threads')
-    def test_a_refresh_overwrites_no_commit_made_meanwhile(self) -> None:
-        self.use(servers=3)
-
-        def count(resources: Collection[str]) -> Mapping[str, int]:
-            # What is created now is not in what was counted before.
-            self.use(servers=1)
-            return {'servers': 3}
-
-        self._refresh(count)
-        self.assertEqual((4, 0), self.usage('servers'))
-
-    @base.area('threads')
-    def test_a_refresh_keeps_what_is_reserved(self) -> None:
-        self.use(servers=3)
-        handle = self.reserve(servers=2)
-        self.truth['servers'] = 5  # created, and about to be committed
-        self._refresh()
-        self.commit(handle)
-        self.assertEqual((5, 0), self.usage('servers'))

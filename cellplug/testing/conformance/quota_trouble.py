@@ -41,7 +41,7 @@ class TroubleChecks(quota_base.QuotaCase):
     @base.area('threads')
     def test_first_reservations_agree_on_one_count(self) -> None:
         self.need(Capability.RESERVATIONS)
-        self.truth['servers'] = 2
+        self.exist(servers=2)
 
         def work(number: int) -> str:
             try:
