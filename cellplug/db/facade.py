@@ -126,6 +126,15 @@ class Writer(Access):
         """Inside a transaction, undone alone when it raises."""
         return self._with(savepoint=True)
 
+    @functools.cached_property
+    def connection(self) -> Writer:
+        """For a writer that needs a Core connection and no session.
+
+        Where a function that wants a session joins it, that one gets a
+        session on this connection.
+        """
+        return self._with(connection=True)
+
 
 class ApiAccess:
     """``db.api``: the API database, whatever the context is aimed at."""

@@ -76,8 +76,8 @@ class Frame:
 
     :ivar committed: what to call when it has, or may have, committed.
     :ivar heard: whether an event told that a statement was answered.
-    :ivar core: the connection that was its session before a reader joined
-        that wanted a real one.
+    :ivar core: the connection that was its session before a function
+        joined that wanted a real one.
     :ivar doomed: the error at which the server rolled back all of it.
     :ivar lost: what was raised when its connection turned out to be dead
         before that.
@@ -174,6 +174,7 @@ class Frame:
         self.manager = self.engines.manager(
             replica=self.replica, single=mode.single
         )
+        options = {'cellplug_writer': True} if mode.writer else None
         if mode.connection:
             self.session = self.manager.engine.connect()
         else:
@@ -181,11 +182,9 @@ class Frame:
         try:
             connection = self.session
             if not mode.connection:
-                connection = connection.connection(
-                    execution_options=(
-                        {'cellplug_writer': True} if mode.writer else None
-                    )
-                )
+                connection = connection.connection(execution_options=options)
+            elif options is not None:
+                connection.execution_options(**options).begin()
             self._watch(connection)
         except BaseException as exc:
             self.close(exc)
@@ -238,6 +237,9 @@ class Frame:
             if self.doomed is not None:
                 raise self.doomed
             self.session.commit()
+            if self.core is not None:
+                # Its transaction is not the session's to commit.
+                self.core.commit()
         except Exception:
             self.session.rollback()
             raise

@@ -291,6 +291,40 @@ class BlockTests:
             self.assertEqual(['cell1'], self.words(cctxt))
         self.assertTrue(connection.closed)
 
+    def test_a_writers_connection_commits_what_it_and_a_session_wrote(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        insert = sa.insert(helpers.NOTE)
+        with self.database.writer.connection.using(cctxt) as connection:
+            self.assertIsInstance(connection, sa.Connection)
+            connection.execute(insert, {'word': 'x'})
+            with self.database.writer.using(cctxt) as session:
+                self.assertIsInstance(session, orm.Session)
+                self.add(cctxt, 'y')
+            with (
+                contextlib.suppress(ZeroDivisionError),
+                self.database.writer.savepoint.using(cctxt),
+            ):
+                self.add(cctxt, 'undone')
+                raise ZeroDivisionError
+            connection.execute(insert, {'word': 'z'})
+        self.assertEqual(['cell1', 'x', 'y', 'z'], self.words(cctxt))
+        self.assertTrue(connection.closed)
+
+    def test_a_writers_connection_undoes_what_it_wrote(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        for joined in (False, True):
+            with (
+                contextlib.suppress(ZeroDivisionError),
+                self.database.writer.connection.using(cctxt) as connection,
+            ):
+                connection.execute(sa.insert(helpers.NOTE), {'word': 'x'})
+                if joined:
+                    self.add(cctxt, 'y')
+                raise ZeroDivisionError
+            self.assertEqual(['cell1'], self.words(cctxt))
+
     def test_idle_connection_keeps_no_session(self):
         self.deploy(1)
         cctxt = self.targeted('cell1')
