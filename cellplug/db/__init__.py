@@ -5,6 +5,12 @@ What ``__all__`` names is public to drivers; everything else here is not.
 
 from cellplug.db.api import cells as cell_queries
 from cellplug.db.api import instances as instance_queries
+from cellplug.db.api import quota_limits as limit_queries
 from cellplug.db.facade import Database
 
-__all__ = ['Database', 'cell_queries', 'instance_queries']
+__all__ = [
+    'Database',
+    'cell_queries',
+    'instance_queries',
+    'limit_queries',
+]

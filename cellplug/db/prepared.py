@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from typing import TypeGuard
 
 import sqlalchemy as sa
 
@@ -30,7 +31,9 @@ class Prepared:
     :param statement: its values are bound parameters, by name.
     """
 
-    def __init__(self, statement: sa.Select[Any]) -> None:
+    def __init__(
+        self, statement: sa.Select[Any] | sa.CompoundSelect[Any]
+    ) -> None:
         self._statement = statement
         self._compiled: dict[str, tuple[str, list[str] | None]] = {}
 
@@ -41,17 +44,28 @@ class Prepared:
 
         :param values: of the parameters, by name.
         """
-        if isinstance(session, sa.Connection):
-            dialect = session.dialect
-            if dialect.driver in _DRIVERS and getattr(
-                dialect, 'skip_autocommit_rollback', False
-            ):
-                return self._fetch(session, values)
+        if _is_direct(session):
+            row: Sequence[Any] | None
+            row = self._fetch(session, values, 'fetchone')
+            return row
         return session.execute(self._statement, values).first()
 
+    def rows(
+        self, session: tables.Handle, **values: Any
+    ) -> Sequence[Sequence[Any]]:
+        """All rows.
+
+        :param values: of the parameters, by name.
+        """
+        if _is_direct(session):
+            rows: Sequence[Sequence[Any]]
+            rows = self._fetch(session, values, 'fetchall')
+            return rows
+        return session.execute(self._statement, values).all()
+
     def _fetch(
-        self, connection: sa.Connection, values: dict[str, Any]
-    ) -> Sequence[Any] | None:
+        self, connection: sa.Connection, values: dict[str, Any], fetch: str
+    ) -> Any:
         text, order = self._text(connection.dialect)
         arguments: Any = values
         if order is not None:
@@ -60,14 +74,14 @@ class Prepared:
         cursor = driver.cursor()
         try:
             cursor.execute(text, arguments)
-            row: Sequence[Any] | None = cursor.fetchone()
+            found = getattr(cursor, fetch)()
             cursor.close()
         except BaseException as exc:  # noqa: BLE001 (raised by what is called)
             connection._handle_dbapi_exception(
                 exc, text, arguments, cursor, None
             )
         statements.note_answer(connection, driver)
-        return row
+        return found
 
     def _text(self, dialect: sa.Dialect) -> tuple[str, list[str] | None]:
         """The statement in a driver's words, and the order of its values."""
@@ -77,3 +91,13 @@ class Prepared:
             order = compiled.positiontup if compiled.positional else None
             found = self._compiled[dialect.driver] = (str(compiled), order)
         return found
+
+
+def _is_direct(session: tables.Handle) -> TypeGuard[sa.Connection]:
+    """Whether it may be passed by: a connection in autocommit, of ours."""
+    if not isinstance(session, sa.Connection):
+        return False
+    dialect = session.dialect
+    return dialect.driver in _DRIVERS and getattr(
+        dialect, 'skip_autocommit_rollback', False
+    )
