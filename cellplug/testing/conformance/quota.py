@@ -1,15 +1,17 @@
-"""The suite of quota drivers: limits, and what is admitted."""
+"""The suite of quota drivers, whole; here, what is admitted."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from cellplug import exception
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import quota_base
 from cellplug.testing.conformance import quota_counting
 from cellplug.testing.conformance import quota_ending
+from cellplug.testing.conformance import quota_limits
+from cellplug.testing.conformance import quota_refreshing
+from cellplug.testing.conformance import quota_together
 from cellplug.testing.conformance import quota_trouble
 
 Capability = quota_base.Capability
@@ -17,94 +19,17 @@ USER = quota_base.USER
 
 
 class QuotaSuite(
+    quota_limits.LimitChecks,
     quota_ending.EndingChecks,
     quota_counting.CountingChecks,
+    quota_refreshing.RefreshingChecks,
+    quota_together.TogetherChecks,
     quota_trouble.TroubleChecks,
 ):
     """Whether one keeps :class:`cellplug.interfaces.QuotaDriver`.
 
     Each check has a project of its own, so the source need not be empty.
     """
-
-    # -- limits ------------------------------------------------------------
-
-    def test_a_limit_that_is_not_set_is_absent(self) -> None:
-        self.assertEqual({}, self.limits())
-        self.assertEqual({}, self.limits(user_id=USER, quota_class='nobody'))
-
-    def test_limits_are_set_changed_and_removed(self) -> None:
-        self.set_limits(servers=3, cores=-1, ram=0)
-        self.assertEqual({'servers': 3, 'cores': -1, 'ram': 0}, self.limits())
-        self.set_limits(servers=5)
-        self.assertEqual({'servers': 5, 'cores': -1, 'ram': 0}, self.limits())
-        self.set_limits(servers=None, ram=None)
-        self.assertEqual({'cores': -1}, self.limits())
-        self.set_limits(servers=None)
-        self.assertEqual({'cores': -1}, self.limits())
-
-    def test_a_users_limit_comes_before_the_projects(self) -> None:
-        self.set_limits(servers=9, cores=8)
-        self.set_limits(user=USER, servers=2)
-        self.assertEqual({'servers': 9, 'cores': 8}, self.limits())
-        self.assertEqual({'servers': 2, 'cores': 8}, self.limits(user_id=USER))
-        self.assertEqual(
-            {'servers': 9, 'cores': 8}, self.limits(user_id='other')
-        )
-        self.set_limits(user=USER, servers=None)
-        self.assertEqual({'servers': 9, 'cores': 8}, self.limits(user_id=USER))
-
-    def test_a_class_comes_behind_the_project(self) -> None:
-        self.need(Capability.LIMITS)
-        quota_class = f'class-{self.project}'
-        self.subject.set_class_limits(
-            self.context,
-            {'servers': 7, 'cores': 6},
-            quota_class=quota_class,
-        )
-        self.set_limits(servers=3)
-        self.assertEqual(
-            {'servers': 3, 'cores': 6}, self.limits(quota_class=quota_class)
-        )
-        self.assertEqual({'servers': 3}, self.limits())
-        self.subject.set_class_limits(
-            self.context, {'cores': None}, quota_class=quota_class
-        )
-        self.assertEqual({'servers': 3}, self.limits(quota_class=quota_class))
-
-    def test_the_class_default_comes_last(self) -> None:
-        self.need(Capability.LIMITS)
-        resource = f'r-{self.project}'
-        self.subject.set_class_limits(
-            self.context, {resource: 4}, quota_class='default'
-        )
-        try:
-            self.assertEqual({resource: 4}, self.limits())
-            values: dict[str, Any] = {resource: 2}
-            self.set_limits(**values)
-            self.assertEqual({resource: 2}, self.limits())
-        finally:
-            self.subject.set_class_limits(
-                self.context, {resource: None}, quota_class='default'
-            )
-
-    @base.area('capabilities')
-    def test_limits_undeclared_are_not_supported(self) -> None:
-        if self.can(Capability.LIMITS):
-            self.not_applicable('it declares LIMITS')
-        self.refused(
-            exception.NotSupported,
-            self.subject.set_limits,
-            self.context,
-            {'servers': 1},
-            project_id=self.project,
-        )
-        self.refused(
-            exception.NotSupported,
-            self.subject.set_class_limits,
-            self.context,
-            {'servers': 1},
-            quota_class='default',
-        )
 
     # -- admission ---------------------------------------------------------
 
@@ -149,6 +74,34 @@ class QuotaSuite(
             self.assertEqual(used, refusal.usages[name])
             self.assertEqual(1, refusal.headroom[name])
 
+    def test_a_refusal_names_all_that_is_over(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.set_limits(servers=5, cores=100)
+        self.set_limits(user=USER, cores=3)
+        self.reserve(user='other', servers=4, cores=50, ram=1)
+        refusal = self.over(limit=9, servers=2, cores=4, ram=2)
+        self.assertEqual(['cores', 'servers'], refusal.overs)
+        self.assertEqual(1, refusal.headroom['servers'], 'of the project')
+        self.assertEqual(3, refusal.headroom['cores'], 'of the user')
+
+    def test_headroom_is_the_least_there_is(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.set_limits(servers=10)
+        self.set_limits(user=USER, servers=8)
+        self.reserve(user='other', servers=7)
+        self.assertEqual(3, self.over(servers=4).headroom['servers'])
+        self.assertEqual(3, self.over(servers=9).headroom['servers'])
+        self.reserve(servers=3)
+        self.assertEqual(0, self.over(servers=1).headroom['servers'])
+
+    def test_headroom_is_never_negative(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.use(servers=5)
+        for delta in (1, 0):  # what adds nothing is over as well
+            refusal = self.over(limit=3, servers=delta)
+            self.assertEqual(5, refusal.usages['servers'])
+            self.assertEqual(0, refusal.headroom['servers'])
+
     def test_all_or_nothing_is_reserved(self) -> None:
         self.need(Capability.RESERVATIONS)
         self.use(servers=1, cores=3, ram=1)
@@ -164,6 +117,25 @@ class QuotaSuite(
         self.set_limits(servers=2, cores=-1)
         self.over(limit=100, servers=3)
         self.reserve(limit=0, servers=2, cores=50)
+
+    def test_a_class_limits_who_is_in_it(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        quota_class = self.new_class(servers=2)
+        self.over(limit=100, quota_class=quota_class, servers=3)
+        self.reserve(limit=0, quota_class=quota_class, servers=2)
+        self.reserve(limit=100, servers=3)
+
+    def test_a_limit_that_was_removed_refuses_nobody(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.set_limits(servers=1)
+        self.set_limits(user=USER, servers=1)
+        self.over(limit=9, servers=2)
+        nothing: dict[str, Any] = {'servers': None}
+        self.set_limits(**nothing)
+        self.over(limit=9, servers=2)
+        self.set_limits(user=USER, **nothing)
+        self.reserve(limit=9, servers=9)
+        self.over(limit=9, servers=1)
 
     def test_the_projects_total_counts_all_users(self) -> None:
         self.need(Capability.RESERVATIONS)
@@ -188,6 +160,20 @@ class QuotaSuite(
         self.commit(self.reserve(user=None, servers=2))
         self.assertEqual((2, 0), self.usage('servers'))
         self.over(limit=2, user=None, servers=1)
+
+    def test_a_resource_may_have_no_users(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.set_limits(user=USER, networks=0)
+        self.exist(networks=1, servers=1)
+        handle = self.reserve(
+            limit=4, per_project=['networks'], networks=2, servers=2
+        )
+        self.assertEqual((1, 2), self.usage('networks'))
+        self.assertEqual({'servers'}, set(self.known(USER)))
+        self.over(limit=4, per_project=['networks'], networks=2)
+        self.commit(handle)
+        self.assertEqual((3, 0), self.usage('networks'))
+        self.assertNotIn((USER, 'networks'), self.counted)
 
     def test_projects_do_not_share(self) -> None:
         self.need(Capability.RESERVATIONS)

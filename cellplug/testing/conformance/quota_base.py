@@ -11,6 +11,7 @@ from cellplug.interfaces import quota as interface
 from cellplug.objects import identifiers
 from cellplug.objects import quota
 from cellplug.testing.conformance import common
+from cellplug.testing.conformance import doing
 from cellplug.testing.conformance import harnesses
 
 Capability = interfaces.QuotaCapability
@@ -108,6 +109,13 @@ class QuotaCase(common.DriverChecks):
             self.context, limits, project_id=self.project, user_id=user
         )
 
+    def new_class(self, **limits: int) -> str:
+        """A quota class that nobody else uses."""
+        self.need(Capability.LIMITS)
+        name = f'class-{self.project}'
+        self.subject.set_class_limits(self.context, limits, quota_class=name)
+        return name
+
     def limits(self, **of: Any) -> dict[str, int]:
         """What is set, as plain numbers."""
         found = self.subject.get_limits(
@@ -160,6 +168,26 @@ class QuotaCase(common.DriverChecks):
             project_id=self.project,
             user_id=user,
         )
+
+    def reservations(self, **of: Any) -> list[quota.Reservation]:
+        """Those of the project that have not ended, as they are listed."""
+        found: list[quota.Reservation] = self.subject.get_reservations(
+            self.context, **{'project_id': self.project, **of}
+        )
+        for one in found:
+            self.assertIsInstance(one, quota.Reservation)
+        return found
+
+    def expire(self) -> None:
+        """Have it be later, until no server is reserved."""
+        clock: Any = self.host.clock
+        clock.advance(5)
+
+        def ended() -> None:
+            self.subject.expire(self.context)
+            self.assertEqual(0, self.usage('servers')[1], 'still reserved')
+
+        doing.eventually(ended, 20)
 
     def over(self, **request: Any) -> exception.OverQuota:
         """The refusal of a request that has to be refused."""

@@ -1,9 +1,10 @@
-"""The suite of quota drivers: threads, forks, transactions and failure."""
+"""The suite of quota drivers: forks, transactions and failure."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 from cellplug import exception
@@ -11,82 +12,11 @@ from cellplug.testing.conformance import base
 from cellplug.testing.conformance import doing
 from cellplug.testing.conformance import quota_base
 
-THREADS = 16
-LIMIT = 5
-
 Capability = quota_base.Capability
 
 
 class TroubleChecks(quota_base.QuotaCase):
-    """Never one too many."""
-
-    # -- threads -----------------------------------------------------------
-
-    def _try(self, number: int) -> str:
-        try:
-            return self.reserve(limit=LIMIT, user=f'u{number}', servers=1)
-        except exception.OverQuota:
-            return ''
-
-    @base.area('threads')
-    def test_exactly_the_limit_is_admitted(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        self.use(cores=1)
-        for _ in range(3):
-            self.project += '-next'
-            handles = doing.together(THREADS, self._try)
-            self.assertEqual(LIMIT, len([one for one in handles if one]))
-            self.assertEqual((0, LIMIT), self.usage('servers'))
-
-    @base.area('threads')
-    def test_first_reservations_agree_on_one_count(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        self.exist(servers=2)
-
-        def work(number: int) -> str:
-            try:
-                return self.reserve(limit=LIMIT, servers=1)
-            except exception.OverQuota:
-                return ''
-
-        handles = doing.together(THREADS, work)
-        self.assertEqual(LIMIT - 2, len([one for one in handles if one]))
-        self.assertEqual((2, LIMIT - 2), self.usage('servers'))
-
-    @base.area('threads')
-    def test_of_several_commits_one_wins(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        handle = self.reserve(servers=2)
-
-        def work(number: int) -> int:
-            try:
-                self.commit(handle)
-            except exception.ReservationNotFound:
-                return 0
-            return 1
-
-        self.assertEqual(1, sum(doing.together(THREADS, work)))
-        self.assertEqual((2, 0), self.usage('servers'))
-
-    @base.area('threads')
-    def test_a_commit_and_a_rollback_do_not_both_win(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        expected = 0
-        for _ in range(10):
-            handle = self.reserve(servers=2)
-
-            def work(number: int, handle: str = handle) -> int:
-                if number:
-                    self.rollback(handle)
-                    return 0
-                try:
-                    self.commit(handle)
-                except exception.ReservationNotFound:
-                    return 0
-                return 2
-
-            expected += sum(doing.together(2, work))
-            self.assertEqual((expected, 0), self.usage('servers'))
+    """It fails as the contract says, and harms nobody."""
 
     # -- fork --------------------------------------------------------------
 
@@ -124,47 +54,70 @@ class TroubleChecks(quota_base.QuotaCase):
             for one in running:
                 one.result()
 
-    @base.area('fork')
-    def test_processes_share_one_limit(self) -> None:
-        self.need(Capability.RESERVATIONS)
-        if not self.source.shared:
-            self.not_applicable('its source is not shared by processes')
-
-        def work() -> None:
-            for number in range(LIMIT):
-                self._try(number)
-
-        children = [doing.Child(work) for _ in range(3)]
-        try:
-            work()
-        finally:
-            for child in children:
-                child.wait()
-        self.assertEqual((0, LIMIT), self.usage('servers'))
-
     # -- transactions ------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self, *, writer: bool) -> Iterator[None]:
+        """The request's own on the API database, if there is one."""
+        api = self.host.database.api
+        access = api.writer if writer else api.reader
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(access.using(self.context))
+            except exception.DatabaseNotBound:
+                self.not_applicable('it has no API database')
+            yield
 
     @base.area('failure')
     def test_an_open_transaction_is_refused(self) -> None:
         self.need(Capability.RESERVATIONS)
-        with contextlib.ExitStack() as stack:
-            try:
-                block = self.host.database.api.reader.using(self.context)
-                stack.enter_context(block)
-            except exception.DatabaseNotBound:
-                self.not_applicable('it has no API database')
+        self.use(servers=2)
+        handle = self.reserve(servers=1)
+        for writer in (False, True):
+            with self._transaction(writer=writer):
+                for call, *args in (
+                    (self.reserve,),
+                    (self.commit, handle),
+                    (self.rollback, handle),
+                    (self.subject.expire, self.context),
+                    (self.refresh,),
+                    (self.reset,),
+                ):
+                    more = {'servers': 1} if call == self.reserve else {}
+                    self.refused(
+                        exception.TransactionInProgress, call, *args, **more
+                    )
+        self.assertEqual((2, 1), self.usage('servers'))
+        self.assertFalse(self.known()['servers'].refresh_due)
+        self.commit(handle)
+
+    @base.area('failure')
+    def test_limits_are_not_set_in_an_open_transaction(self) -> None:
+        self.set_limits(servers=1)
+        quota_class = self.new_class(servers=1)
+        with self._transaction(writer=True):
             self.refused(
-                exception.TransactionInProgress, self.reserve, servers=1
+                exception.TransactionInProgress, self.set_limits, servers=2
             )
-            for end in (self.commit, self.rollback):
-                self.refused(exception.TransactionInProgress, end, 'a-handle')
             self.refused(
                 exception.TransactionInProgress,
-                self.subject.expire,
+                self.subject.set_class_limits,
                 self.context,
+                {'servers': 2},
+                quota_class=quota_class,
             )
-            self.assertEqual((0, 0), self.usage('servers'))
-        self.commit(self.reserve(servers=1))
+        self.assertEqual({'servers': 1}, self.limits())
+
+    @base.area('failure')
+    def test_readers_join_an_open_transaction(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.use(servers=2)
+        self.reserve(servers=1)
+        for writer in (False, True):
+            with self._transaction(writer=writer):
+                self.assertEqual((2, 1), self.usage('servers'))
+                self.assertEqual({}, self.limits())
+                self.assertEqual(1, len(self.reservations()))
 
     # -- failure -----------------------------------------------------------
 
@@ -172,6 +125,11 @@ class TroubleChecks(quota_base.QuotaCase):
         return [
             ('reserve', lambda: self.reserve(servers=1)),
             ('commit', lambda: self.commit(handle)),
+            ('rollback', lambda: self.rollback(handle)),
+            ('expire', lambda: self.subject.expire(self.context)),
+            ('refresh', self.refresh),
+            ('reset', self.reset),
+            ('get_reservations', self.reservations),
             ('get_usages', lambda: self.usage('servers')),
             ('get_limits', self.limits),
         ]
