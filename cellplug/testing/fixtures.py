@@ -32,14 +32,14 @@ __all__ = [
 
 Backend = Literal['sqlite', 'mariadb', 'postgresql']
 
-ServiceT = TypeVar('ServiceT', bound=services.Service)
+ServiceT = TypeVar('ServiceT', bound=services.Startable)
 
 
 def _unique(prefix: str) -> str:
     return f'{prefix}_{secrets.token_hex(6)}'
 
 
-def _shared_url(kind: type[services.Service]) -> str:
+def _shared_url(kind: type[services.Startable]) -> str:
     try:
         return services.shared_url(kind)
     except services.ServiceUnavailable as exc:

@@ -209,6 +209,62 @@ class TestPostgreSQL(DatabaseServer, testtools.TestCase):
         self.assertNotIn(segment, shared_memory())
 
 
+class TestGalera(testtools.TestCase):
+    """One cluster for the class: it takes about ten seconds to start."""
+
+    cluster: services.Galera
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        fixture = fixtures.ServiceFixture(services.Galera)
+        fixture.setUp()
+        cls.addClassCleanup(fixture.cleanUp)
+        cls.cluster = fixture.service
+
+    def test_each_node_has_what_any_has_committed(self) -> None:
+        urls = self.cluster.create_database('each')
+        query(urls[0], 'CREATE TABLE t (n INT PRIMARY KEY)')
+        for number, url in enumerate(urls):
+            self.cluster.nodes[number].catch_up()
+            query(url, f'INSERT INTO t VALUES ({number})')
+        for node, url in zip(self.cluster.nodes, urls, strict=True):
+            node.catch_up()
+            self.assertEqual(3, query(url, 'SELECT COUNT(*) FROM t'))
+
+    def test_a_killed_node_comes_back_with_what_it_missed(self) -> None:
+        urls = self.cluster.create_database('missed')
+        query(urls[0], 'CREATE TABLE t (n INT PRIMARY KEY)')
+        # The first one: nothing depends on who began.
+        self.cluster.kill(0)
+        with self.assertRaises(CANNOT_CONNECT):
+            query(urls[0], 'SELECT 1')
+        self.cluster.wait_synced()
+        query(urls[1], 'INSERT INTO t VALUES (1)')
+        self.cluster.start(0)
+        self.assertEqual(1, query(urls[0], 'SELECT COUNT(*) FROM t'))
+        # It was sent that, not a copy of everything.
+        log = pathlib.Path(self.cluster.nodes[0].directory, 'server.log')
+        self.assertIn('IST received', log.read_text())
+        self.assertTrue(self.cluster.running)
+
+    def test_a_cluster_that_runs_is_not_started_again(self) -> None:
+        self.assertRaises(services.ServiceError, self.cluster.start)
+        self.assertRaises(services.ServiceError, self.cluster.start, 1)
+        self.assertTrue(self.cluster.running)
+
+    def test_its_urls_have_one_password_and_no_other_works(self) -> None:
+        for url in self.cluster.admin_url.split():
+            self.assertEqual(1, query(url, 'SELECT 1'))
+            password = self.cluster.nodes[0].password
+            with self.assertRaises(CANNOT_CONNECT):
+                query(url.replace(password, 'wrong'), 'SELECT 1')
+
+    def test_nobody_starts_it_by_accident(self) -> None:
+        self.assertNotIn(services.Galera, services.SERVICES)
+        self.assertIn(services.Galera, services.ON_REQUEST)
+
+
 class TestRabbitMQ(testtools.TestCase):
     """One broker for the class: it takes seconds to start."""
 
@@ -470,12 +526,42 @@ class TestOrdinaryUser(testtools.TestCase):
     """)
 
     def test_every_server_runs(self) -> None:
-        missing = [k.title for k in services.SERVICES if not k.available()]
+        titles = [kind.title for kind in services.SERVICES]
+        self._run(services.SERVICES, self.PROGRAM, titles)
+
+    CLUSTER = textwrap.dedent("""
+        import os
+        from cellplug.testing import services
+        from cellplug.testing.services import processes
+        assert os.geteuid() != 0
+        with services.Galera() as cluster:
+            directories = [node.directory for node in cluster.nodes]
+            assert len(set(cluster.create_database('one'))) == 3
+            cluster.kill(1)
+            assert not cluster.running
+            cluster.nodes[2].freeze()
+        cluster.stop()
+        for directory in directories:
+            assert not processes.members(directory)
+            assert not os.path.exists(directory)
+        print('Galera')
+    """)
+
+    def test_a_cluster_runs_and_leaves_nothing(self) -> None:
+        self._run(services.ON_REQUEST, self.CLUSTER, ['Galera'])
+
+    def _run(
+        self,
+        kinds: tuple[type[services.Startable], ...],
+        program: str,
+        printed: list[str],
+    ) -> None:
+        missing = [kind.title for kind in kinds if not kind.available()]
         if missing and not services.services_required():
             self.skipTest(f'not installed: {", ".join(missing)}')
         library = self._library()
         done = subprocess.run(
-            [self._interpreter(), '-S', '-c', self.PROGRAM],
+            [self._interpreter(), '-S', '-c', program],
             cwd=library,
             env={'PATH': os.defpath, 'PYTHONPATH': library},
             stdout=subprocess.PIPE,
@@ -485,8 +571,7 @@ class TestOrdinaryUser(testtools.TestCase):
             check=False,
             **self._credentials(),
         )
-        titles = [kind.title for kind in services.SERVICES]
-        self.assertEqual(titles, done.stdout.splitlines())
+        self.assertEqual(printed, done.stdout.splitlines())
         self.assertEqual(0, done.returncode)
 
     def _credentials(self) -> dict[str, Any]:

@@ -13,6 +13,10 @@ The same from a shell, for a whole test run::
 
     python -m cellplug.testing.services --mariadb --rabbitmq -- stestr run
 
+:class:`~cellplug.testing.services.galera.Galera` is three MariaDBs that
+replicate to each other. It takes longer to start, so it is there only for
+who asks for it by name.
+
 The servers keep what a server promises: what was committed survives
 :meth:`~cellplug.testing.services.base.Service.kill`. Only what guards against
 a power cut (fsync) is off.
@@ -21,12 +25,14 @@ a power cut (fsync) is off.
 from cellplug.testing.services.base import Service
 from cellplug.testing.services.base import ServiceError
 from cellplug.testing.services.base import ServiceUnavailable
+from cellplug.testing.services.galera import Galera
 from cellplug.testing.services.mariadb import MariaDB
 from cellplug.testing.services.memcached import Memcached
 from cellplug.testing.services.postgresql import PostgreSQL
 from cellplug.testing.services.rabbitmq import RabbitMQ
 from cellplug.testing.services.shared import services_required
 from cellplug.testing.services.shared import shared_url
+from cellplug.testing.services.startable import Startable
 
 SERVICES: tuple[type[Service], ...] = (
     MariaDB,
@@ -34,9 +40,15 @@ SERVICES: tuple[type[Service], ...] = (
     RabbitMQ,
     Memcached,
 )
+"""What is started where nothing is named."""
+
+ON_REQUEST: tuple[type[Startable], ...] = (Galera,)
+"""What is started only where it is named."""
 
 __all__ = [
+    'ON_REQUEST',
     'SERVICES',
+    'Galera',
     'MariaDB',
     'Memcached',
     'PostgreSQL',
@@ -44,6 +56,7 @@ __all__ = [
     'Service',
     'ServiceError',
     'ServiceUnavailable',
+    'Startable',
     'services_required',
     'shared_url',
 ]

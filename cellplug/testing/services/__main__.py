@@ -1,9 +1,9 @@
 """Run a command while private servers are up.
 
 ``python -m cellplug.testing.services [--mariadb] ... [-- COMMAND ...]``
-starts the named servers (all, if none is named) side by side, puts their
-admin URLs into COMMAND's environment, and exits with COMMAND's code. Without
-a COMMAND it prints the URLs and waits for Ctrl-C.
+starts the named servers side by side (if none is named: all but Galera), puts
+their admin URLs into COMMAND's environment, and exits with COMMAND's code.
+Without a COMMAND it prints the URLs and waits for Ctrl-C.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
         description='Run a command while private servers are up.',
         epilog='Without a command, print the URLs and wait for Ctrl-C.',
     )
-    for kind in services.SERVICES:
+    for kind in (*services.SERVICES, *services.ON_REQUEST):
         parser.add_argument(
             f'--{kind.title.lower()}',
             dest='kinds',
@@ -51,8 +51,8 @@ def _say(message: str) -> None:
 
 
 def _choose(
-    named: Sequence[type[services.Service]] | None,
-) -> list[type[services.Service]]:
+    named: Sequence[type[services.Startable]] | None,
+) -> list[type[services.Startable]]:
     """Leave out what cannot be started, unless it was asked for.
 
     :raises ServiceUnavailable: it was asked for, by name or by
@@ -70,10 +70,10 @@ def _choose(
     return chosen
 
 
-def _start(servers: Sequence[services.Service]) -> None:
+def _start(servers: Sequence[services.Startable]) -> None:
     """Start them side by side; RabbitMQ alone takes seconds."""
 
-    def start(server: services.Service) -> None:
+    def start(server: services.Startable) -> None:
         began = time.monotonic()
         server.start()
         took = time.monotonic() - began
@@ -118,7 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _arguments(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    servers: list[services.Service] = []
+    servers: list[services.Startable] = []
     try:
         servers += [kind() for kind in _choose(arguments.kinds)]
         _start(servers)

@@ -14,12 +14,12 @@ import time
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import ClassVar
-from typing import Self
 
 from cellplug import exception
 from cellplug.testing.services import places
 from cellplug.testing.services import processes
 from cellplug.testing.services import sandbox
+from cellplug.testing.services import startable
 
 _POLL = 0.03
 _PORT_ATTEMPTS = 5
@@ -35,7 +35,7 @@ class ServiceUnavailable(ServiceError):
     """This machine lacks what the server needs; nothing was started."""
 
 
-class Service(abc.ABC):
+class Service(startable.Startable):
     """A private server: start it, break it in every way, stop it.
 
     Every method is bounded. A server belongs to the process that started it:
@@ -47,12 +47,6 @@ class Service(abc.ABC):
     :ivar user: its only account, which may do everything.
     :ivar password: made up anew for each instance, never empty.
     """
-
-    title: ClassVar[str]
-    """The server's name, for messages."""
-
-    variable: ClassVar[str]
-    """The environment variable with the admin URL of a server to use."""
 
     start_timeout: float = 60.0
     """Seconds from launching the server until it must answer."""
@@ -71,24 +65,7 @@ class Service(abc.ABC):
         self._sandbox: sandbox.Sandbox | None = None
         self._server: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
     # -- what each kind of server says about itself ------------------------
-
-    @classmethod
-    @abc.abstractmethod
-    def why_unavailable(cls) -> str | None:
-        """What this machine lacks to run the server, None if nothing."""
-
-    @property
-    @abc.abstractmethod
-    def admin_url(self) -> str:
-        """The URL with which others make databases or vhosts on it."""
 
     @abc.abstractmethod
     def _prepare(self) -> None:
@@ -106,15 +83,10 @@ class Service(abc.ABC):
         """Variables beyond the few that every server gets."""
         return {}
 
-    def _release(self) -> None:  # noqa: B027 - most have nothing to free
+    def _release(self) -> None:
         """Free what outlives a killed server; nothing, usually."""
 
     # -- life --------------------------------------------------------------
-
-    @classmethod
-    def available(cls) -> bool:
-        """Whether this machine has what the server needs."""
-        return cls.why_unavailable() is None
 
     @property
     def port(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from cellplug.testing.services import base
+from cellplug.testing.services import startable
 
 
 def services_required() -> bool:
@@ -15,7 +15,7 @@ def services_required() -> bool:
     return os.environ.get('CELLPLUG_REQUIRE_SERVICES', '0') not in ('', '0')
 
 
-def shared_url(kind: type[base.Service]) -> str:
+def shared_url(kind: type[startable.Startable]) -> str:
     """The admin URL of a server that tests share.
 
     It is the one that the environment names (``kind.variable``), as
