@@ -127,8 +127,9 @@ class QuotaSuite(
 
     def test_a_limit_that_was_removed_refuses_nobody(self) -> None:
         self.need(Capability.RESERVATIONS)
-        self.set_limits(servers=1)
-        self.set_limits(user=USER, servers=1)
+        for limit in (2, 1):
+            self.set_limits(servers=limit)
+            self.set_limits(user=USER, servers=limit)
         self.over(limit=9, servers=2)
         nothing: dict[str, Any] = {'servers': None}
         self.set_limits(**nothing)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cellplug import exception
 from cellplug import interfaces
-from cellplug.interfaces import quota as interface
+from cellplug.interfaces import quota as contract
 from cellplug.objects import identifiers
 from cellplug.objects import quota
 from cellplug.testing.conformance import common
@@ -15,6 +15,7 @@ from cellplug.testing.conformance import doing
 from cellplug.testing.conformance import harnesses
 
 Capability = interfaces.QuotaCapability
+Count = contract.Count
 
 USER = 'suite-user'
 
@@ -74,7 +75,7 @@ class QuotaCase(common.DriverChecks):
         user: str | None = USER,
         expire: Any = None,
         driver: Any = None,
-        count: interface.Count | None = None,
+        count: Count | None = None,
         quota_class: str | None = None,
         per_project: Collection[str] = (),
         **deltas: int,
@@ -145,7 +146,7 @@ class QuotaCase(common.DriverChecks):
         self,
         *resources: str,
         user: str | None = USER,
-        count: interface.Count | None = None,
+        count: Count | None = None,
         per_project: Collection[str] = (),
     ) -> frozenset[str]:
         """Count anew, ``servers`` by default; what was not stored."""

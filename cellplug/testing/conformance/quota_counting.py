@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 
 from cellplug import exception
-from cellplug.interfaces import quota as interface
 from cellplug.objects import quota
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import doing
@@ -196,7 +195,7 @@ class CountingChecks(quota_base.QuotaCase):
 
     def _meanwhile(
         self, others: Callable[[], None], **counted: int
-    ) -> interface.Count:
+    ) -> quota_base.Count:
         """A count during whose first call others do something."""
         calls: list[bool] = []
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from collections.abc import Collection
 
 from cellplug import exception
-from cellplug.interfaces import quota as interface
 from cellplug.objects import quota
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import quota_base
@@ -78,7 +77,7 @@ class RefreshingChecks(quota_base.QuotaCase):
 
     def _while_counting(
         self, others: Callable[[], object], **counted: int
-    ) -> interface.Count:
+    ) -> quota_base.Count:
         """A count, during each call of which others do something."""
 
         def count(

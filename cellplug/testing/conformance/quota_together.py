@@ -143,7 +143,7 @@ class TogetherChecks(quota_base.QuotaCase):
         self.use(servers=0, cores=0, ram=0)
 
         def work(number: int) -> None:
-            deltas = dict.fromkeys(names[:: 1 if number % 2 else -1], 1)
+            deltas: Any = dict.fromkeys(names[:: 1 if number % 2 else -1], 1)
             for _ in range(ROUNDS):
                 handle = self.reserve(**deltas)
                 if number % 3:
