@@ -12,26 +12,32 @@ from typing import TYPE_CHECKING
 __version__ = '0.1.0'
 
 _HOMES = {
+    'AbsoluteResource': 'cellplug.quota.resources',
     'CELL0_UUID': 'cellplug.objects',
     'CellMapping': 'cellplug.objects',
     'CellRouter': 'cellplug.cells.router',
     'CellState': 'cellplug.objects',
+    'CountableResource': 'cellplug.quota.resources',
     'Database': 'cellplug.db',
     'InstanceMapping': 'cellplug.objects',
     'RequestContext': 'cellplug.context',
+    'ReservableResource': 'cellplug.quota.resources',
     'Route': 'cellplug.objects',
     'register_opts': 'cellplug.conf',
     'sync_api_database': 'cellplug.cells.schemas',
 }
 
 __all__ = [
+    'AbsoluteResource',
     'CELL0_UUID',
     'CellMapping',
     'CellRouter',
     'CellState',
+    'CountableResource',
     'Database',
     'InstanceMapping',
     'RequestContext',
+    'ReservableResource',
     'Route',
     'register_opts',
     'sync_api_database',
@@ -48,6 +54,9 @@ if TYPE_CHECKING:
     from cellplug.objects import CellState
     from cellplug.objects import InstanceMapping
     from cellplug.objects import Route
+    from cellplug.quota.resources import AbsoluteResource
+    from cellplug.quota.resources import CountableResource
+    from cellplug.quota.resources import ReservableResource
 else:
 
     def __getattr__(name: str) -> Any:

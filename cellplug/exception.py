@@ -203,6 +203,38 @@ class RouterClosed(CellplugError):
     """The router was closed; what it owned is gone."""
 
 
+# -- many cells ------------------------------------------------------------
+
+
+class CellsFailed(CellplugError):
+    """Not every cell answered that had to.
+
+    :ivar failed: the cells that did not, by uuid: each one's name, and why.
+    :ivar answered: how many did.
+    """
+
+    def __init__(
+        self, failed: Mapping[str, tuple[str, str]], answered: int
+    ) -> None:
+        self.failed = {
+            uuid: (name, why) for uuid, (name, why) in failed.items()
+        }
+        self.answered = answered
+        cells = '; '.join(
+            f'{name!r} ({uuid}): {why}'
+            for uuid, (name, why) in self.failed.items()
+        )
+        super().__init__(
+            f'{len(self.failed)} of {len(self.failed) + answered} cells '
+            f'failed: {cells}'
+        )
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """The cells that did not answer, by name, and why."""
+        return dict(self.failed.values())
+
+
 # -- databases -------------------------------------------------------------
 
 
@@ -524,3 +556,24 @@ class DriverLoadError(DriverError):
 
 class WrongDriverType(DriverError):
     """The entry point leads to something that is no driver of this kind."""
+
+
+class PluginError(CellplugError):
+    """What an installed distribution offers by entry point cannot be used.
+
+    :ivar group: the entry point's group.
+    :ivar name: the entry point's name.
+    :ivar target: ``module:attribute``.
+    """
+
+    def __init__(
+        self, group: str, name: str, target: str, reason: str
+    ) -> None:
+        super().__init__(
+            f'entry point {name!r} of {group} ({target}) cannot be used: '
+            f'{reason}'
+        )
+        self.group = group
+        self.name = name
+        self.target = target
+        self.reason = reason

@@ -44,6 +44,7 @@ class Parts:
     resolver: Any
     asking: asking.Asking
     transport_cache: Any
+    quota: Any
     injected: list[Any]
     own_queue: queues.OwnQueue
     rpc_settings: rpc_settings.RPCSettings
@@ -71,6 +72,7 @@ def build(
     context_class: type[cellplug_context.RequestContext],
     resolver: Any,
     transport_cache: Any,
+    quota: Any,
     allowed_remote_exmods: tuple[str, ...],
     clock: Callable[[], float],
 ) -> Parts:
@@ -82,7 +84,7 @@ def build(
     host = cells_host.Host(conf, database, messaging, clock)
     loader = cellplug_loader.Loader(conf, host)
     host.load = loader.load
-    injected = [d for d in (resolver, transport_cache) if d is not None]
+    injected = list(filter(None, (resolver, transport_cache, quota)))
     with contextlib.ExitStack() as undo:
         undo.callback(loader.close)
         # 2. Transports, since each cell's entry holds a handle on one.
@@ -103,6 +105,7 @@ def build(
             host=host,
             resolver=resolver,
             transport_cache=cache,
+            quota=quota,
             injected=injected,
             own_queue=queues.OwnQueue(cache, _own_url(conf)),
             rpc_settings=messaging,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from typing import Any
-from typing import Concatenate
-from typing import ParamSpec
 from typing import Self
 from typing import TypeVar
 
@@ -17,24 +15,23 @@ from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
 from cellplug import loader as cellplug_loader
-from cellplug import objects
+from cellplug import quota as cellplug_quota
 from cellplug.cells import building
 from cellplug.cells import checking
-from cellplug.cells import collection
 from cellplug.cells import following
-from cellplug.cells import instances
+from cellplug.cells import gathering
+from cellplug.cells import quotas
+from cellplug.cells import scatter
 from cellplug.cells import serving
+from cellplug.cells import targeting
 from cellplug.cells import targets
-from cellplug.db import registry as db_registry
-from cellplug.objects import identifiers
 from cellplug.rpc import client as rpc_client
 
 Context = cellplug_context.RequestContext
-P = ParamSpec('P')
 R = TypeVar('R')
 
 
-class CellRouter:
+class CellRouter(targeting.Targeting):
     """Finds the cell of a request, and points the request at it.
 
     Made by :meth:`from_conf`; it owns the drivers, engines, transports and
@@ -48,15 +45,15 @@ class CellRouter:
     """
 
     def __init__(self, parts: building.Parts) -> None:
-        self._parts = parts
-        self._registry: db_registry.EngineRegistry = parts.registry
-        self._resolver = parts.resolver
+        super().__init__(parts)
         self._closed = False
         self._servers = serving.Servers(parts)
         self.database: db.Database = parts.database
-        self.cells: collection.CellCollection = parts.cells
-        self.instances: instances.InstanceCollection = parts.instances
         parts.host.target_cell = self.target_cell
+        self._gathering = gathering.Gathering(
+            parts.conf, parts.cells, self._mapping, self.target_cell
+        )
+        self._quotas = quotas.LazyQuotas(parts, self, self._gathering)
 
     @classmethod
     def from_conf(
@@ -67,6 +64,7 @@ class CellRouter:
         context_class: type[Context] = Context,
         resolver: Any = None,
         transport_cache: Any = None,
+        quota: Any = None,
         allowed_remote_exmods: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> Self:
@@ -77,7 +75,7 @@ class CellRouter:
             router is closed. By default the router makes one.
         :param context_class: what workers' contexts are made of.
         :param resolver: a driver to use instead of the configured one; the
-            router closes it too. Likewise ``transport_cache``.
+            router closes it too. Likewise ``transport_cache`` and ``quota``.
         :param allowed_remote_exmods: modules, beside cellplug's own, whose
             exceptions a worker may send back.
         :param clock: seconds since the epoch.
@@ -91,6 +89,7 @@ class CellRouter:
             context_class=context_class,
             resolver=resolver,
             transport_cache=transport_cache,
+            quota=quota,
             allowed_remote_exmods=allowed_remote_exmods,
             clock=clock,
         )
@@ -101,110 +100,52 @@ class CellRouter:
         """The loader of this router's drivers."""
         return self._parts.loader
 
-    # -- targeting ---------------------------------------------------------
+    # -- across cells ------------------------------------------------------
 
-    def target_cell(
-        self, context: Context, cell: checking.Cell | None
-    ) -> AbstractContextManager[Any]:
-        """A block with a copy of the context that is aimed at the cell.
-
-        The context itself is not touched. A CellMapping is used as it is, or
-        the newest one this process has seen; a uuid or name is looked up.
-
-        :param cell: CellMapping, uuid or name; None aims at no cell.
-        :raises CellMappingNotFound: if there is no such cell.
-        """
-        targets.checked(context)
-        if cell is None:
-            return cellplug_context.Block(context.untargeted())
-        entry = self._registry.attach(self._mapping(cell, context))
-        return cellplug_context.Block(targets.aimed(context, entry, None))
-
-    def target_instance(
+    def scatter_gather(
         self,
         context: Context,
-        instance_uuid: str,
-        *,
-        project_id: str | None = None,
-    ) -> AbstractContextManager[Any]:
-        """A block with a copy that is aimed at the instance's cell.
+        fn: Callable[..., R],
+        *args: Any,
+        cells: Iterable[checking.Cell] | None = None,
+        timeout: float | None = None,
+        skip_cell0: bool = False,
+    ) -> scatter.ScatterResult[R]:
+        """Call ``fn(cctxt, *args)`` in many cells at once.
 
-        The copy carries its route: by which version of the instance's
-        mapping it was aimed.
+        A cell that fails, hangs or cannot be targeted fails alone: nothing is
+        raised for it. What it answers after the time is dropped, and ``fn``
+        may go on there. Each call of ``fn`` runs in a thread of its own, in
+        transactions of its own; it may run beside the caller from then on.
 
-        :param project_id: the instance's, the context's by default: for
-            resolvers that find instances by their project.
-        :raises InstanceMappingNotFound: if the instance is not mapped.
+        :param cells: CellMappings, uuids or names; None for all.
+        :param timeout: seconds for all cells together; by default ``[cells]
+            scatter_timeout``.
+        :param skip_cell0: leaves out the home of what was never placed.
+        :raises CellMappingNotFound: if one that is named does not exist.
         """
-        found = self.instances.get(
-            targets.checked(context), instance_uuid, project_id=project_id
+        return self._gathering(
+            context,
+            fn,
+            *args,
+            cells=cells,
+            timeout=timeout,
+            skip_cell0=skip_cell0,
         )
-        if found.cell is None:
-            raise exception.CellMappingNotFound(found.cell_uuid)
-        entry = self._registry.attach(found.cell)
-        route = objects.Route(found.instance_uuid, found.generation)
-        return cellplug_context.Block(targets.aimed(context, entry, route))
 
-    def set_target_cell(
-        self, context: Context, cell: checking.Cell | None
-    ) -> None:
-        """Aim the context itself at the cell, for good.
+    @property
+    def quotas(self) -> cellplug_quota.QuotaEngine:
+        """What may be used, and by whom, across all cells.
 
-        For a context that the caller owns alone. All or nothing.
+        The driver and the resources that services offer by the entry points
+        ``cellplug.quota_resource`` are loaded when this is first asked for.
 
-        :raises CellMappingNotFound: if there is no such cell; the context
-            stays as it was.
+        :raises DriverError: if the driver cannot be loaded.
+        :raises PluginError: if an entry point cannot be used.
         """
-        targets.checked(context)
-        if cell is None:
-            target: tuple[Any, Any, Any] = (None, None, None)
-        else:
-            entry = self._registry.attach(self._mapping(cell, context))
-            target = (entry.uuid, entry.queue, entry.uuid)
-        context.db_connection, context.mq_connection, context.cell_uuid = (
-            target
-        )
-        context.route = None
-
-    def run(
-        self,
-        context: Context,
-        instance_uuid: str,
-        fn: Callable[Concatenate[Any, P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """Target the instance, call ``fn(cctxt, *args)``, return its result.
-
-        Called once more, newly targeted, if this route was stale, or if the
-        cell's database could not be reached before the request had done
-        anything: no statement answered, no message sent. ``fn`` has to bear
-        that: where a worker refused a stale route, what ``fn`` did before
-        stays done.
-        """
-        state = targets.checked(context)._request_state
-        acted = state.acted
-        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        try:
-            with self.target_instance(context, uuid) as cctxt:
-                return fn(cctxt, *args, **kwargs)
-        except exception.StaleRoute as exc:
-            if exc.instance_uuid != uuid:
-                raise
-        except exception.CellUnavailable as exc:
-            if not exc.before_first_statement or state.acted != acted:
-                raise
-        self._resolver.forget_instance(uuid)
-        with self.target_instance(context, uuid) as cctxt:
-            return fn(cctxt, *args, **kwargs)
-
-    def _mapping(
-        self, cell: checking.Cell, context: Context | None = None
-    ) -> objects.CellMapping:
-        if isinstance(cell, objects.CellMapping):
-            return cell
-        name = checking.named(cell)
-        return self._parts.asking.cell(name, context)
+        if self._closed:
+            raise exception.RouterClosed('the router was closed')
+        return self._quotas.get()
 
     # -- messaging ---------------------------------------------------------
 
@@ -219,15 +160,7 @@ class CellRouter:
         :param target: an ``oslo_messaging.Target``.
         :param options: timeout (seconds), version_cap, call_monitor_timeout.
         """
-        queue = targets.checked(context).mq_connection
-        if queue is None:
-            if context.cell_uuid is not None:
-                raise exception.NotTargeted(
-                    'the context came over RPC and is aimed at no queue'
-                )
-            queue = self._parts.own_queue
-        client = rpc_client.RPCClient(queue, target, self._parts.rpc_settings)
-        return client.prepare(**options) if options else client
+        return self._servers.client(targets.checked(context), target, options)
 
     def rpc_server(
         self, cell: checking.Cell | None, target: Any, endpoints: Any

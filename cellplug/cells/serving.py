@@ -1,4 +1,4 @@
-"""The RPC servers of one router."""
+"""The RPC clients and servers of one router."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cellplug import context as cellplug_context
 from cellplug import exception
 from cellplug.cells import building
 from cellplug.db import registry as db_registry
+from cellplug.rpc import client
 
 Context = cellplug_context.RequestContext
 
@@ -16,7 +17,7 @@ _FROM_DICT_ERRORS = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class Servers:
-    """Makes servers, and stops those that still run in the end.
+    """Makes clients and servers; stops servers that run in the end.
 
     Kept by process id: a child of a fork leaves its parent's alone.
     """
@@ -24,6 +25,20 @@ class Servers:
     def __init__(self, parts: building.Parts) -> None:
         self._parts = parts
         self._running: dict[int, set[Any]] = {}
+
+    def client(
+        self, context: Context, target: Any, options: dict[str, Any]
+    ) -> client.RPCClient:
+        """A client on the queue the context is aimed at, or on the own."""
+        queue = context.mq_connection
+        if queue is None:
+            if context.cell_uuid is not None:
+                raise exception.NotTargeted(
+                    'the context came over RPC and is aimed at no queue'
+                )
+            queue = self._parts.own_queue
+        found = client.RPCClient(queue, target, self._parts.rpc_settings)
+        return found.prepare(**options) if options else found
 
     def make(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from cellplug.conf import cells
 from cellplug.conf import database
 from cellplug.conf import drivers
 from cellplug.conf import rpc
@@ -20,6 +21,7 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
     return [
         ('api_database', database.api_opts()),
         ('cell_database', database.engine_opts()),
+        ('cells', cells.opts()),
         *((name, drivers.opts(name)) for name in drivers.DEFAULTS),
         ('rpc', rpc.opts()),
     ]

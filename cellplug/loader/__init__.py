@@ -13,15 +13,19 @@ from cellplug.loader.finding import INTERFACES
 from cellplug.loader.finding import namespace
 from cellplug.loader.finding import unreadable
 from cellplug.loader.keeping import Loader
+from cellplug.loader.plugins import load_plugins
+from cellplug.loader.plugins import Plugin
 
 __all__ = [
     'INTERFACES',
     'Installed',
     'Loader',
+    'Plugin',
     'chain',
     'installed',
     'load_class',
     'load_options',
+    'load_plugins',
     'namespace',
     'unreadable',
 ]

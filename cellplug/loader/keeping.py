@@ -17,15 +17,18 @@ from cellplug.loader import checking
 class Loader:
     """Builds and keeps the drivers of one router.
 
-    Not for use by many threads at once: drivers load while a router is
-    built, and while a driver's constructor asks for another.
+    Drivers load while a router is built, when something is first used, and
+    while a driver's constructor asks for another: one thread at a time.
     """
 
     def __init__(self, conf: cfg.ConfigOpts, host: base.DriverHost) -> None:
         self._conf = conf
         self._host = host
         self._drivers: dict[tuple[str, str], Any] = {}
-        self._loading: list[tuple[str, str]] = []
+        # By process: a child of a fork cannot wait for a thread of its
+        # parent's, and what that one was about to build is not its own.
+        self._loading: dict[int, list[tuple[str, str]]] = {}
+        self._builds: dict[int, threading.RLock] = {}
         self._turns: dict[int, threading.Lock] = {}
 
     def load(self, interface: str, name: str) -> Any:
@@ -33,19 +36,23 @@ class Loader:
 
         :raises DriverError: if it cannot be loaded, or asks for itself.
         """
-        key = (interface, name)
+        with self._builds.setdefault(os.getpid(), threading.RLock()):
+            return self._load((interface, name))
+
+    def _load(self, key: tuple[str, str]) -> Any:
         if key in self._drivers:
             return self._drivers[key]
-        if key in self._loading:
-            chain = ' -> '.join(n for _, n in [*self._loading, key])
+        loading = self._loading.setdefault(os.getpid(), [])
+        if key in loading:
+            chain = ' -> '.join(n for _, n in [*loading, key])
             raise exception.DriverLoadError(
-                interface, name, f'stands in front of itself: {chain}'
+                *key, f'stands in front of itself: {chain}'
             )
-        self._loading.append(key)
+        loading.append(key)
         try:
-            driver = self._build(interface, name)
+            driver = self._build(*key)
         finally:
-            self._loading.pop()
+            loading.pop()
         self._drivers[key] = driver
         return driver
 

@@ -1,0 +1,37 @@
+"""Working on an instance, once more if it was looked for in a wrong place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from typing import TypeVar
+
+from cellplug import context as cellplug_context
+from cellplug import exception
+
+R = TypeVar('R')
+
+
+def run(
+    context: cellplug_context.RequestContext,
+    instance_uuid: str,
+    attempt: Callable[[], R],
+    forget: Callable[[str], Any],
+) -> R:
+    """See :meth:`cellplug.CellRouter.run`.
+
+    :param attempt: targets the instance and works on it.
+    :param forget: has the next attempt look the instance up again.
+    """
+    state = context._request_state
+    acted = state.acted
+    try:
+        return attempt()
+    except exception.StaleRoute as exc:
+        if exc.instance_uuid != instance_uuid:
+            raise
+    except exception.CellUnavailable as exc:
+        if not exc.before_first_statement or state.acted != acted:
+            raise
+    forget(instance_uuid)
+    return attempt()

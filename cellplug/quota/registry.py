@@ -1,0 +1,131 @@
+"""The resources that a process knows, by name."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg
+
+from cellplug import exception
+from cellplug.quota import amounts
+from cellplug.quota import resources
+
+Kind = type[resources.Resource]
+
+_WANTED: Mapping[Kind, str] = types.MappingProxyType(
+    {
+        resources.ReservableResource: 'reservable',
+        resources.AbsoluteResource: 'absolute',
+        resources.CountableResource: 'countable',
+    }
+)
+
+
+class Registry:
+    """Registered once, looked up by any number of threads."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._known: dict[str, resources.Resource] = {}
+
+    @property
+    def all(self) -> Mapping[str, resources.Resource]:
+        """Every resource by name, in the order of the names."""
+        return types.MappingProxyType(dict(sorted(self._known.items())))
+
+    def add(self, several: Iterable[resources.Resource]) -> None:
+        """Register all of them, or none if one cannot be.
+
+        An equal one that is registered already is left alone.
+
+        :raises InvalidInput: for what is no resource, or if another one has
+            the name.
+        """
+        added = list(several)
+        new: dict[str, resources.Resource] = {}
+        for one in added:
+            if not isinstance(one, tuple(_WANTED)):
+                raise exception.InvalidInput(
+                    'resource',
+                    f'{type(one).__name__} is neither a ReservableResource '
+                    'nor an AbsoluteResource nor a CountableResource',
+                )
+            known = self._known.get(one.name, one)
+            if new.setdefault(one.name, known) != one:
+                raise exception.InvalidInput(
+                    'resource',
+                    f'another one called {one.name} is registered already',
+                )
+        for name, one in new.items():
+            self._known.setdefault(name, one)
+
+    def of_kind(self, *kinds: Kind) -> list[str]:
+        """The names of all resources of these kinds, sorted."""
+        return [n for n, r in self.all.items() if isinstance(r, kinds)]
+
+    def check(self, names: Iterable[Any], *kinds: Kind) -> list[str]:
+        """The names, sorted, if all are registered and of these kinds.
+
+        :param kinds: none means any.
+        :raises QuotaResourceUnknown: names all that are not registered.
+        :raises QuotaResourceWrongKind: names all that are of other kinds.
+        """
+        wanted = list(names)
+        unknown = [
+            str(name)
+            for name in wanted
+            if not isinstance(name, str) or name not in self._known
+        ]
+        if unknown:
+            raise exception.QuotaResourceUnknown(unknown)
+        if kinds:
+            self.refuse(
+                (n for n in wanted if not isinstance(self._known[n], kinds)),
+                ' or '.join(_WANTED[kind] for kind in kinds),
+            )
+        return sorted(wanted)
+
+    def refuse(self, names: Iterable[str], wanted: str) -> None:
+        """Raise QuotaResourceWrongKind if there is a name at all."""
+        wrong = list(names)
+        if wrong:
+            raise exception.QuotaResourceWrongKind(wrong, wanted)
+
+    def per_project(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the names in which users have nothing of their own."""
+        return frozenset(
+            n for n in names if resources.is_per_project(self._known[n])
+        )
+
+    def defaults(self, names: Iterable[str]) -> dict[str, int]:
+        """The limit of each where none is set, as configured now.
+
+        :raises ConfigurationError: if an option cannot be read as a limit.
+        """
+        return {name: self._default(self._known[name]) for name in names}
+
+    def _default(self, resource: resources.Resource) -> int:
+        if resource.option is None:
+            return resource.default
+        group, name = resource.option
+        where = f'[{group}] {name}, the default limit of {resource.name}'
+        try:
+            found = self._conf if group == 'DEFAULT' else self._conf[group]
+            value = found[name]
+        except cfg.NoSuchOptError:
+            raise exception.ConfigurationError(
+                f'{where}, is no registered option'
+            ) from None
+        except (cfg.Error, ValueError) as exc:
+            raise exception.ConfigurationError(
+                f'{where}, cannot be read: {exc}'
+            ) from exc
+        if value is None:
+            return resource.default
+        try:
+            return amounts.check_limit(where, value)
+        except exception.InvalidInput as exc:
+            raise exception.ConfigurationError(str(exc)) from None
