@@ -125,6 +125,11 @@ class Administration:
         identifiers.check_id('quota_class', quota_class)
         return self._limits.of_class(context, self._known.all, quota_class)
 
+    def get_default_limits(self) -> dict[str, quota.Limit]:
+        """The limit of each resource where none is set anywhere."""
+        defaults = self._known.defaults(self._known.all)
+        return {n: quota.Limit(n, limit) for n, limit in defaults.items()}
+
     def get_settable_quotas(
         self, context: Context, project_id: str, user_id: str | None = None
     ) -> dict[str, quota.SettableRange]:
@@ -167,6 +172,7 @@ class Administration:
         project_id: str,
         user_id: str | None = None,
         force: bool = False,
+        dry_run: bool = False,
         **more: int | None,
     ) -> None:
         """Set limits of a project, or of one of its users; None removes one.
@@ -174,6 +180,7 @@ class Administration:
         All of them, or none if it raises.
 
         :param force: also outside what :meth:`get_settable_quotas` says.
+        :param dry_run: check everything, and write nothing.
         :raises LimitNotSettable: without force, for a limit that is less
             than what is used, or more than the project leaves its user.
         :raises InvalidInput: for what is no limit: an integer from -1
@@ -189,9 +196,10 @@ class Administration:
             )
         if not force:
             self._settable.check(context, wanted, project_id, user_id)
-        self._driver.set_limits(
-            context, wanted, project_id=project_id, user_id=user_id
-        )
+        if not dry_run:
+            self._driver.set_limits(
+                context, wanted, project_id=project_id, user_id=user_id
+            )
 
     def set_class_limits(
         self,
