@@ -1,0 +1,155 @@
+"""Ending reservations: by commit, by rollback, by their time.
+
+The DELETE of a reservation's rows is the claim: of many that end one
+reservation at once, one gets the rows. Then it changes their usages, in the
+order of locks (see :mod:`.quota_taking`), which is that of the rows' ids.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import logging
+import types
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from cellplug.db import prepared_writes
+from cellplug.db import tables
+from cellplug.db.api import models
+
+LOG = logging.getLogger(__name__)
+
+_usage = models.quota_usages
+_reservation = models.reservations
+
+_ZERO: sa.ColumnElement[int] = sa.literal_column('0')
+_ONE: sa.ColumnElement[int] = sa.literal_column('1')
+
+
+class Ending(enum.Enum):
+    """How a reservation ends."""
+
+    COMMIT = 'commit'
+    ROLLBACK = 'rollback'
+    EXPIRE = 'expire'
+
+
+def end(
+    session: tables.Handle,
+    handle: str,
+    ending: Ending,
+    now: datetime.datetime,
+) -> bool:
+    """End a reservation; False if it had ended before.
+
+    Waits for whoever is ending it just now.
+    """
+    claimed = _claim(session, handle)
+    for usage_id, delta in claimed:
+        held = max(0, delta)
+        values = {'usage': usage_id, 'held': held, 'now': now}
+        if ending is Ending.COMMIT:
+            values['delta'] = delta
+        if _SETTLE[ending].change(session, values) == 1:
+            continue
+        if _CLAMP[ending].change(session, values) == 1:
+            LOG.warning(
+                'Reservation %s would have taken usage %d below zero at its '
+                '%s; it is zero now', handle, usage_id, ending.value
+            )  # fmt: skip
+    return bool(claimed)
+
+
+_MINE = _reservation.c.uuid == sa.bindparam('handle')
+_ROWS = (
+    _reservation.c.id,
+    _reservation.c.usage_id,
+    _reservation.c.delta,
+)
+_DELETE = sa.delete(_reservation).where(_MINE)
+_CLAIM = prepared_writes.Change(_DELETE.returning(*_ROWS))
+_DISCARD = prepared_writes.Change(_DELETE)
+_LOCK = sa.select(*_ROWS).where(_MINE).with_for_update()
+
+
+def _claim(session: tables.Handle, handle: str) -> list[tuple[int, int]]:
+    """The usages and deltas of the reservation, in the order of locks."""
+    values = {'handle': handle}
+    if tables.connection(session).dialect.delete_returning:
+        rows = _CLAIM.returned(session, values)
+    else:
+        rows = session.execute(_LOCK, values).all()
+        if rows:
+            _DISCARD.change(session, values)
+    return [
+        (usage_id, delta) for _, usage_id, delta in sorted(map(tuple, rows))
+    ]
+
+
+def _settle(ending: Ending, *, clamp: bool) -> prepared_writes.Change:
+    held = sa.bindparam('held', type_=sa.BigInteger())
+    delta = sa.bindparam('delta', type_=sa.BigInteger())
+    reserved, in_use = _usage.c.reserved, _usage.c.in_use
+    where = [_usage.c.id == sa.bindparam('usage')]
+    values: dict[sa.Column[Any], Any] = {
+        reserved: _changed(reserved, -held, clamp),
+        _usage.c.version: _usage.c.version + _ONE,
+        _usage.c.updated_at: sa.bindparam('now'),
+    }
+    if not clamp:
+        where.append(reserved >= held)
+    if ending is Ending.COMMIT:
+        values[in_use] = _changed(in_use, delta, clamp)
+        if not clamp:
+            where.append(in_use + delta >= _ZERO)
+    if ending is Ending.EXPIRE:
+        # What it was for may exist.
+        values[_usage.c.refresh_due] = sa.true()
+    return prepared_writes.Change(
+        sa.update(_usage).where(*where).values(values)
+    )
+
+
+def _changed(
+    column: sa.Column[int], change: sa.ColumnElement[int], clamp: bool
+) -> sa.ColumnElement[int]:
+    changed = column + change
+    return (
+        sa.case((changed < _ZERO, _ZERO), else_=changed) if clamp else changed
+    )
+
+
+_SETTLE = types.MappingProxyType(
+    {ending: _settle(ending, clamp=False) for ending in Ending}
+)
+_CLAMP = types.MappingProxyType(
+    {ending: _settle(ending, clamp=True) for ending in Ending}
+)
+
+
+def late(
+    session: tables.Handle,
+    now: int,
+    *,
+    limit: int,
+    usages: Collection[int] | None = None,
+) -> list[str]:
+    """The handles of reservations past their time, the oldest first.
+
+    :param now: milliseconds since 1970.
+    :param limit: how many at most.
+    :param usages: only those of these usages, by id.
+    """
+    query = (
+        sa.select(_reservation.c.uuid)
+        .where(_reservation.c.expire <= now)
+        .group_by(_reservation.c.uuid)
+        .order_by(sa.func.min(_reservation.c.expire), _reservation.c.uuid)
+        .limit(limit)
+    )
+    if usages is not None:
+        query = query.where(_reservation.c.usage_id.in_(usages))
+    return list(session.execute(query).scalars())

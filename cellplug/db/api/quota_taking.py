@@ -1,0 +1,221 @@
+"""Reserving: one guarded UPDATE for each usage, then the reservation.
+
+*The order of locks*, in every transaction that changes usages: by resource,
+and of one resource the project's total before its users. Whoever ends a
+reservation first claims its rows, which nobody waits for with a usage locked.
+So nobody waits for somebody who waits for him.
+
+What admits is the condition of the UPDATE itself. The database evaluates it
+on the row's newest version, with the row locked, so no two transactions can
+both take the last of a limit; nothing that was read before plays a part.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import itertools
+import types
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from cellplug.db import prepared_writes
+from cellplug.db import tables
+from cellplug.db.api import models
+from cellplug.objects import quota
+
+_usage = models.quota_usages
+_reservation = models.reservations
+
+_ZERO: sa.ColumnElement[int] = sa.literal_column('0')
+_ONE: sa.ColumnElement[int] = sa.literal_column('1')
+
+TOTAL = ''
+"""The user of a project's total."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """One usage that a reservation changes.
+
+    :ivar user_id: :data:`TOTAL` for the project's.
+    :ivar limit: -1 for none.
+    """
+
+    resource: str
+    user_id: str
+    delta: int
+    limit: int
+
+    @property
+    def held(self) -> int:
+        """What the open reservation holds: only an increase needs room."""
+        return max(0, self.delta)
+
+    @property
+    def room(self) -> int:
+        """The most that may be used for the delta to be admitted.
+
+        Without a limit, what the columns hold.
+        """
+        bounded = self.limit >= 0 and self.delta >= 0
+        return (self.limit if bounded else quota.MAX_LIMIT) - self.held
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Freshness:
+    """When a usage has to be counted anew before it is reserved.
+
+    :ivar until_refresh: after so many reservations; 0 for never.
+    :ivar horizon: if it was counted before that moment, or at it.
+    """
+
+    until_refresh: int = 0
+    horizon: datetime.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Taking:
+    """A reservation that is being made.
+
+    :ivar entries: in the order of locks; see :func:`ordered`.
+    :ivar expire: milliseconds since 1970.
+    """
+
+    handle: str
+    project_id: str
+    entries: tuple[Entry, ...]
+    expire: int
+    now: datetime.datetime
+    freshness: Freshness
+
+
+def ordered(entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """The entries in the order of locks."""
+    return tuple(sorted(entries, key=lambda one: (one.resource, one.user_id)))
+
+
+def take(session: tables.Handle, taking: Taking, *, due: bool = False) -> bool:
+    """Reserve all of it, or find that one usage does not admit its delta.
+
+    Then the caller rolls back. The rows were missing, due or over: the
+    statements do not tell.
+
+    :param due: whether usages that are due may be used as they are.
+    """
+    freshness = taking.freshness
+    until, horizon = freshness.until_refresh, freshness.horizon
+    update = _UPDATES[bool(until), horizon is not None and not due, due]
+    values: dict[str, Any] = {'project': taking.project_id, 'now': taking.now}
+    if until:
+        values['until'] = until
+    if horizon is not None and not due:
+        values['horizon'] = horizon
+    for entry in taking.entries:
+        values['name'], values['owner'] = entry.resource, entry.user_id
+        values['held'], values['room'] = entry.held, entry.room
+        if update.change(session, values) != 1:
+            return False
+    _insert(session, taking)
+    return True
+
+
+def _countdown() -> sa.ColumnElement[Any]:
+    """One less; from the option's value, where that is now the smaller."""
+    until = sa.bindparam('until', type_=sa.Integer())
+    stands = sa.and_(
+        _usage.c.until_refresh.is_not(None), _usage.c.until_refresh <= until
+    )
+    spent = sa.and_(stands, _usage.c.until_refresh <= _ZERO)
+    return sa.case(
+        (spent, _ZERO),
+        (stands, _usage.c.until_refresh - _ONE),
+        else_=until - _ONE,
+    )
+
+
+def _update(until: bool, aged: bool, due: bool) -> prepared_writes.Change:
+    values: dict[sa.Column[Any], Any] = {
+        _usage.c.reserved: _usage.c.reserved + sa.bindparam('held'),
+        _usage.c.version: _usage.c.version + _ONE,
+        _usage.c.updated_at: sa.bindparam('now'),
+    }
+    where = [
+        *is_usage(),
+        _usage.c.in_use + _usage.c.reserved <= sa.bindparam('room'),
+    ]
+    if not due:
+        where += [sa.not_(_usage.c.refresh_due), _usage.c.in_use >= _ZERO]
+    if until:
+        values[_usage.c.until_refresh] = _countdown()
+        if not due:
+            unspent = _usage.c.until_refresh > _ZERO
+            where.append(sa.or_(_usage.c.until_refresh.is_(None), unspent))
+    if aged:
+        where.append(_usage.c.refreshed_at > sa.bindparam('horizon'))
+    return prepared_writes.Change(
+        sa.update(_usage).where(*where).values(values)
+    )
+
+
+def is_usage(suffix: str = '') -> list[sa.ColumnElement[bool]]:
+    """The condition that a usage is the one that the parameters name."""
+    return [
+        _usage.c.project_id == sa.bindparam('project'),
+        _usage.c.user_id == sa.bindparam(f'owner{suffix}'),
+        _usage.c.resource == sa.bindparam(f'name{suffix}'),
+    ]
+
+
+_UPDATES = types.MappingProxyType(
+    {
+        variant: _update(*variant)
+        for variant in itertools.product((False, True), repeat=3)
+    }
+)
+"""By whether until_refresh and max_age count, and due usages will do."""
+
+
+def _insert_statement(count: int) -> prepared_writes.Change:
+    """The INSERT of a reservation's rows, in the order of locks.
+
+    Ascending ids keep that order for whoever ends the reservation.
+    """
+    rows = [
+        {
+            'uuid': sa.bindparam('handle'),
+            'usage_id': sa.select(_usage.c.id)
+            .where(*is_usage(str(number)))
+            .scalar_subquery(),
+            'delta': sa.bindparam(f'delta{number}'),
+            'expire': sa.bindparam('expire_at'),
+            'created_at': sa.bindparam('now'),
+        }
+        for number in range(count)
+    ]
+    return prepared_writes.Change(
+        sa.insert(_reservation).values(rows).inline()
+    )
+
+
+_INSERTS = tuple(_insert_statement(count) for count in range(1, 17))
+"""By the number of rows; there are seldom more than a few."""
+
+
+def _insert(session: tables.Handle, taking: Taking) -> None:
+    entries = taking.entries
+    for start in range(0, len(entries), len(_INSERTS)):
+        part = entries[start : start + len(_INSERTS)]
+        values: dict[str, Any] = {
+            'handle': taking.handle,
+            'project': taking.project_id,
+            'expire_at': taking.expire,
+            'now': taking.now,
+        }
+        for number, entry in enumerate(part):
+            values[f'owner{number}'] = entry.user_id
+            values[f'name{number}'] = entry.resource
+            values[f'delta{number}'] = entry.delta
+        _INSERTS[len(part) - 1].change(session, values)

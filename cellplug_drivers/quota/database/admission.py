@@ -1,0 +1,203 @@
+"""Reserving: straight away if all is known, else after a closer look."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from collections.abc import Collection
+from collections.abc import Mapping
+
+from cellplug import context as cellplug_context
+from cellplug import db
+from cellplug import exception
+from cellplug import interfaces
+from cellplug.interfaces import quota as contract
+from cellplug_drivers.quota.database import counting as quota_counting
+from cellplug_drivers.quota.database import ending as quota_ending
+from cellplug_drivers.quota.database import options
+from cellplug_drivers.quota.database import settings as quota_settings
+
+_queries = db.quota_queries
+_Context = cellplug_context.RequestContext
+_Key = tuple[str, str]
+
+_ROUNDS = 3
+"""How often usages are made that somebody deletes at the same time."""
+
+
+class _NotTaken(Exception):
+    """Rolls back what was reserved so far; carries what was used instead.
+
+    :ivar used: of each usage that is there; None if nobody looked.
+    """
+
+    def __init__(self, used: Mapping[_Key, int] | None = None) -> None:
+        super().__init__()
+        self.used = used
+
+
+def _take(context: _Context, taking: _queries.Taking) -> None:
+    if not _queries.take(context.session, taking):
+        raise _NotTaken
+
+
+def _take_locked(context: _Context, taking: _queries.Taking) -> None:
+    """Decide with the usages locked: it ends one way or the other.
+
+    Usages that are due will do: what could be counted, was.
+    """
+    keys = [(one.resource, one.user_id) for one in taking.entries]
+    used = _queries.lock(context.session, taking.project_id, keys)
+    if not _queries.take(context.session, taking, due=True):
+        raise _NotTaken(used)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be reserved.
+
+    :ivar count: counts usages that are missing or due.
+    """
+
+    taking: _queries.Taking
+    count: contract.Count
+
+
+class Admission:
+    """Admits or refuses.
+
+    :param own: the context of the driver's own transactions.
+    """
+
+    def __init__(
+        self,
+        settings: quota_settings.Settings,
+        host: interfaces.DriverHost,
+        own: _Context,
+        counting: quota_counting.Counting,
+        endings: quota_ending.Endings,
+    ) -> None:
+        database = host.database
+        writer = database.api.writer.connection
+        self._settings = settings
+        self._own = own
+        self._counting = counting
+        self._endings = endings
+        self._take: Callable[..., None] = database.retrying(writer(_take))
+        self._take_locked: Callable[..., None] = database.retrying(
+            writer(_take_locked)
+        )
+
+    def reserve(self, request: Request) -> None:
+        """Reserve all of it, or nothing.
+
+        :raises OverQuota: if it does not fit.
+        :raises CountIncomplete: if something had to be counted, and a cell
+            did not answer.
+        """
+        try:
+            self._take(self._own, request.taking)
+        except _NotTaken:
+            self._look_closer(request)
+
+    def _look_closer(self, request: Request) -> None:
+        """Find out what was in the way, and mend what can be mended."""
+        entries = request.taking.entries
+        for _ in range(_ROUNDS):
+            states = self._mend(request)
+            used = {key: state.used for key, state in states.items()}
+            if len(used) == len(entries):
+                _refuse_over(entries, used)
+            try:
+                self._take_locked(self._own, request.taking)
+            except _NotTaken as exc:
+                found = exc.used or {}
+                if len(found) == len(entries):
+                    _refuse_over(entries, found)
+            else:
+                return
+        raise exception.CellplugError(
+            f'the usages of project {request.taking.project_id} were deleted '
+            f'{_ROUNDS} times while they were reserved'
+        )
+
+    def _mend(self, request: Request) -> quota_counting.States:
+        """The usages, as far as they could be made right.
+
+        Reservations past their time are expired here as well, so that a
+        crash costs a wait, whether or not anybody expires regularly.
+        """
+        states = self._look(request)
+        now = self._settings.now()
+        late = [
+            state.id
+            for state in states.values()
+            if state.first_expire is not None
+            and state.first_expire <= int(now * 1000)
+        ]
+        if late:
+            self._endings.expire(late)
+            states = self._look(request)
+        keys = {(one.resource, one.user_id) for one in request.taking.entries}
+        missing = keys - states.keys()
+        if missing:
+            project_id = request.taking.project_id
+            self._counting.create(project_id, missing, request.count)
+        due = {
+            key: state
+            for key, state in states.items()
+            if state.is_due(request.taking.freshness)
+            and state.first_expire is None
+        }
+        if due:
+            keep = self._settings.unanswered_cells != options.REFUSE
+            self._counting.refresh(due, request.count, keep=keep)
+        return self._look(request) if missing or due else states
+
+    def _look(self, request: Request) -> quota_counting.States:
+        """The usages of the request, and no others of the same names."""
+        entries = request.taking.entries
+        resources = {one.resource for one in entries}
+        users = {one.user_id for one in entries}
+        found = self._counting.look(
+            request.taking.project_id, resources, users
+        )
+        keys = {(one.resource, one.user_id) for one in entries}
+        return {key: found[key] for key in found if key in keys}
+
+
+def _refuse_over(
+    entries: Collection[_queries.Entry], used: Mapping[_Key, int]
+) -> None:
+    """Raise OverQuota if an entry does not fit.
+
+    Of a project's total and the user's usage, the one with less room speaks
+    for the resource.
+    """
+    overs: set[str] = set()
+    least: dict[str, tuple[float, _queries.Entry]] = {}
+    for entry in entries:
+        room = entry.room - used[entry.resource, entry.user_id]
+        if room < 0:
+            overs.add(entry.resource)
+        free = _free(entry, used[entry.resource, entry.user_id])
+        if entry.resource not in least or free < least[entry.resource][0]:
+            least[entry.resource] = free, entry
+    if not overs:
+        return
+    raise exception.OverQuota(
+        overs,
+        {name: entry.limit for name, (_, entry) in least.items()},
+        {
+            name: used[name, entry.user_id]
+            for name, (_, entry) in least.items()
+        },
+        {
+            name: -1 if entry.limit < 0 else max(0, int(free))
+            for name, (free, entry) in least.items()
+        },
+    )
+
+
+def _free(entry: _queries.Entry, used: int) -> float:
+    return float('inf') if entry.limit < 0 else entry.limit - used
