@@ -82,9 +82,8 @@ def build(
     )
     # 1. The host, which the drivers are built with, and the loader.
     host = cells_host.Host(conf, database, messaging, clock)
-    loader = cellplug_loader.Loader(conf, host)
-    host.load = loader.load
-    injected = list(filter(None, (resolver, transport_cache, quota)))
+    loader = _lending_loader(conf, host)
+    injected = [d for d in (resolver, transport_cache, quota) if d is not None]
     with contextlib.ExitStack() as undo:
         undo.callback(loader.close)
         # 2. Transports, since each cell's entry holds a handle on one.
@@ -118,6 +117,15 @@ def build(
         database.bind(parts.binding)
         undo.pop_all()
     return parts
+
+
+def _lending_loader(
+    conf: cfg.ConfigOpts, host: cells_host.Host
+) -> cellplug_loader.Loader:
+    """The loader of drivers that this host lends to, and it to the host."""
+    loader = cellplug_loader.Loader(conf, host)
+    host.load = loader.load
+    return loader
 
 
 def _chosen(

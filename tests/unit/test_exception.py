@@ -11,16 +11,23 @@ from oslo_messaging._drivers import common as oslo_messaging_common
 from cellplug import exception
 
 VALUES = {
+    'answered': 2,
     'args': (),
     'before_first_statement': True,
     'overs': ['cores', 'instances'],
     'available': ['a', 'b'],
     'origins': ['a 1.0', 'b 2.0'],
+    'limit': 3,
     'limits': {'cores': 4},
+    'maximum': 9,
+    'minimum': 4,
+    'missing': {'cell1': 'the reason'},
+    'resources': ['cores', 'instances'],
     'usages': {'cores': 4},
     'headroom': {'cores': 0},
     'instances': 3,
     'expected': 5,
+    'failed': {'the uuid': ['cell1', 'the reason']},
     'actual': 6,
     'seconds': 2.5,
 }
