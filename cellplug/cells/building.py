@@ -77,10 +77,8 @@ def build(
     clock: Callable[[], float],
 ) -> Parts:
     """The parts of one router; see CellRouter.from_conf."""
-    messaging = rpc_settings.RPCSettings.from_group(
-        conf.rpc, allowed_remote_exmods
-    )
     # 1. The host, which the drivers are built with, and the loader.
+    messaging = _messaging(conf, allowed_remote_exmods)
     host = cells_host.Host(conf, database, messaging, clock)
     loader = _lending_loader(conf, host)
     injected = [d for d in (resolver, transport_cache, quota) if d is not None]
@@ -117,6 +115,12 @@ def build(
         database.bind(parts.binding)
         undo.pop_all()
     return parts
+
+
+def _messaging(
+    conf: cfg.ConfigOpts, allowed: tuple[str, ...]
+) -> rpc_settings.RPCSettings:
+    return rpc_settings.RPCSettings.from_group(conf.rpc, allowed)
 
 
 def _lending_loader(
