@@ -219,6 +219,8 @@ class UseTest(OutOfTreeTestCase):
         self.clean.run(
             'python -m unittest', cwd=self.clean.home / 'cellplug-quota-sheet'
         )
+        report = self.clean.json('driver check quota sheet')
+        self.assertEqual('complete', report['grade'])
 
 
 PYPROJECT = """
