@@ -83,23 +83,30 @@ class Samples:
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """A figure that has to be reached: ``value`` at most ``limit``."""
+    """A figure that has to be reached: ``value`` at most ``limit``.
+
+    :ivar at_least: it is the other way round.
+    """
 
     what: str
     value: float
     limit: float
     unit: str = ''
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
         """Whether it was reached."""
+        if self.at_least:
+            return self.value >= self.limit
         return self.value <= self.limit
 
     def __str__(self) -> str:
         verdict = 'ok    ' if self.met else 'MISSED'
+        bound = 'least' if self.at_least else 'most'
         return (
             f'{verdict}  {self.what}: {self.value:.3g} {self.unit}'.rstrip()
-            + f' (at most {self.limit:g})'
+            + f' (at {bound} {self.limit:g})'
         )
 
 
@@ -272,12 +279,46 @@ class Report:
             lines.append(line)
         self._say('\n'.join(lines))
 
+    def grid(
+        self,
+        title: str,
+        head: Sequence[str],
+        rows: Mapping[str, Sequence[str]],
+        data: Any,
+    ) -> None:
+        """Add a table whose cells are text already.
+
+        :param data: what stands for the table in the JSON.
+        """
+        self._found['tables'][title] = data
+        lines = [('', *head), *((name, *row) for name, row in rows.items())]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [f'\n{title}']
+        for first, *rest in lines:
+            cells = [
+                f'{cell:>{width}}'
+                for cell, width in zip(rest, widths[1:], strict=True)
+            ]
+            text.append('  '.join((f'  {first:{widths[0]}}', *cells)))
+        self._say('\n'.join(text))
+
+    def note(self, text: str) -> None:
+        """Add a line."""
+        self._found.setdefault('notes', []).append(text)
+        self._say(text)
+
     def target(
-        self, what: str, value: float | None, limit: float, unit: str = ''
+        self,
+        what: str,
+        value: float | None,
+        limit: float,
+        unit: str = '',
+        *,
+        at_least: bool = False,
     ) -> None:
         """Add a target; None as the value: it could not be measured."""
         if value is not None:
-            self._targets.append(Target(what, value, limit, unit))
+            self._targets.append(Target(what, value, limit, unit, at_least))
 
     def finish(self) -> int:
         """Print what is left; 1 with ``--check`` and a target missed."""
