@@ -115,10 +115,11 @@ class ScatterResult(Generic[R]):
 
     def _fail(self) -> NoReturn:
         failed = self.failed
+        errors = [one.error for one in failed.values() if one.error]
         raise exception.CellsFailed(
             {u: (one.cell_name, one.reason) for u, one in failed.items()},
             len(self.outcomes) - len(failed),
-        )
+        ) from (errors[0] if errors else None)
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
@@ -184,13 +185,7 @@ class Scatter(Generic[R]):
         # Whatever becomes of the caller's own one: late tasks use this.
         own = context.copy_with()
         try:
-            for _ in range(min(self._threads, len(asked))):
-                threading.Thread(
-                    target=self._work,
-                    args=(own, fn, args),
-                    name='cellplug-scatter',
-                    daemon=True,
-                ).start()
+            self._start(min(self._threads, len(asked)), own, fn, args)
             answers = self._collect(len(asked), deadline)
         finally:
             # Nobody begins any more.
@@ -201,6 +196,22 @@ class Scatter(Generic[R]):
                 for uuid, cell in asked.items()
             ]
         )
+
+    def _start(self, threads: int, *args: Any) -> None:
+        for started in range(threads):
+            thread = threading.Thread(
+                target=self._work,
+                args=args,
+                name='cellplug-scatter',
+                daemon=True,
+            )
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system gives no more threads: fewer do it as well.
+                if not started:
+                    raise
+                return
 
     def _collect(
         self, expected: int, deadline: Deadline
