@@ -11,9 +11,9 @@ from cellplug.cmd import base
 from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
+from cellplug.objects import quota
 
 if TYPE_CHECKING:
-    from cellplug.objects import quota
     from cellplug.quota import QuotaEngine
 
 
@@ -25,10 +25,10 @@ class Show(base.Lister):
 
     notes = """\
 columns: resource, limit (-1: unlimited), source (of the limit: user, project,
-  class, default class, default), in_use, reserved (null where nothing was
-  counted yet, or is tracked), free (what can still be reserved; null where
-  there is no limit or no usage), kind (reservable, absolute, countable; or
-  unregistered: a limit is set, and no installed service has the resource)
+  class, default class, default), in_use, reserved, free (what can still be
+  reserved, -1: unlimited; these three are null where nothing was counted yet,
+  or nothing is tracked), kind (reservable, absolute, countable; unregistered:
+  a limit is set, and no installed service has the resource)
 
 For a user, free is the lesser of what the user and the project may take."""
 
@@ -63,7 +63,8 @@ For a user, free is the lesser of what the user and the project may take."""
             self.say(quota_books.registered(books.quotas))
         elif not books.are_known():
             self.say(
-                f'nothing is recorded of {books.owner}; these are the defaults'
+                f'nothing is recorded of {books.owner}: no limit is set, '
+                'nothing was reserved'
             )
         elif found.uncounted:
             self.say(
@@ -107,13 +108,15 @@ class _Holdings:
     def _free(self, name: str) -> int | None:
         if self._kind(name) != quota_books.TRACKED:
             return None
-        rooms = []
+        rooms: list[int] = []
         for limits, usages in self._levels:
-            usage, limit = usages.get(name), limits[name].limit
-            if usage is not None and limit >= 0 and usage.in_use >= 0:
-                used = usage.in_use + usage.reserved
-                rooms.append(max(0, limit - used))
-        return min(rooms, default=None)
+            limit, usage = limits[name].limit, usages.get(name)
+            if limit < 0:
+                continue
+            if usage is None or usage.in_use < 0:
+                return None
+            rooms.append(max(0, limit - usage.in_use - usage.reserved))
+        return min(rooms, default=quota.UNLIMITED)
 
     def rows(self) -> list[base.Row]:
         """A row for each, by name."""
@@ -129,8 +132,8 @@ class _Holdings:
                 )
                 for name in self._names
             ),
-            bounds=[1],
-            amounts=[3, 4, 5],
+            bounds=[1, 5],
+            amounts=[3, 4],
         )
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from cellplug import exception
 from cellplug.cmd import outcome
+from cellplug.objects import identifiers
+from cellplug.objects import quota
 
 if TYPE_CHECKING:
-    from cellplug.objects import quota
     from cellplug.quota import QuotaEngine
 
 ENTRY_POINT = 'cellplug.quota_resource'
@@ -33,7 +34,6 @@ class Books:
     ) -> None:
         # Imported here: it costs what no help needs to pay.
         from cellplug import context
-        from cellplug.objects import identifiers
 
         self.quotas = quotas
         self.project_id = identifiers.check_id('--project', project_id)
@@ -210,9 +210,9 @@ def check_keeps_limits(quotas: QuotaEngine) -> None:
 
     :raises NotSupported: if the driver has none.
     """
-    from cellplug.interfaces import quota
+    from cellplug import interfaces
 
-    if quota.QuotaCapability.LIMITS not in quotas.driver.capabilities:
+    if interfaces.QuotaCapability.LIMITS not in quotas.driver.capabilities:
         raise exception.NotSupported(
             'the configured quota driver keeps no limits ([quota] driver)'
         )
@@ -220,9 +220,11 @@ def check_keeps_limits(quotas: QuotaEngine) -> None:
 
 def keeps_usages(quotas: QuotaEngine) -> bool:
     """Whether the driver tracks what is used."""
-    from cellplug.interfaces import quota
+    from cellplug import interfaces
 
-    return quota.QuotaCapability.RESERVATIONS in quotas.driver.capabilities
+    return (
+        interfaces.QuotaCapability.RESERVATIONS in quotas.driver.capabilities
+    )
 
 
 def check_keeps_usages(quotas: QuotaEngine) -> None:

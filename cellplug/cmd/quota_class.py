@@ -13,9 +13,10 @@ from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
 from cellplug.cmd import quota_set
+from cellplug.objects import identifiers
+from cellplug.objects import quota
 
 if TYPE_CHECKING:
-    from cellplug.objects import quota
     from cellplug.quota import QuotaEngine
 
 
@@ -23,9 +24,6 @@ class _Class:
     """A quota class, and what it sets."""
 
     def __init__(self, quotas: QuotaEngine, name: str) -> None:
-        # Imported here: it costs what no help needs to pay.
-        from cellplug.objects import identifiers
-
         self.name = identifiers.check_id('CLASS', name)
         self.context = quota_books.anybody()
         self._quotas = quotas
@@ -34,8 +32,6 @@ class _Class:
 
     def in_force(self) -> dict[str, quota.Limit]:
         """Each limit that its projects have; also unregistered ones."""
-        from cellplug.objects import quota
-
         own = {
             name: quota.Limit(name, limit.limit, self.source)
             for name, limit in self.own_limits().items()

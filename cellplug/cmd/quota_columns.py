@@ -43,6 +43,18 @@ class _Deltas(columns.FormattableColumn[Any]):
         return '\n'.join(f'{name}={n}' for name, n in self._value.items())
 
 
+class _Moment(columns.FormattableColumn[Any]):
+    """A time in UTC; ISO 8601 for machines, breakable for people."""
+
+    def human_readable(self) -> str:
+        """Date and time of day."""
+        return f'{self._value:%Y-%m-%d %H:%M:%S}Z'
+
+    def machine_readable(self) -> str:
+        """As all commands write it."""
+        return f'{self._value:%Y-%m-%dT%H:%M:%S}Z'
+
+
 def table(
     rows: Iterable[Sequence[Any]],
     *,
@@ -82,7 +94,7 @@ def reservation(one: quota.Reservation) -> base.Row:
             one.project_id,
             one.user_id,
             _Deltas(dict(one.deltas)),
-            one.expire,
+            _Moment(one.expire),
             one.handle,
         )
     )

@@ -7,21 +7,18 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
-from typing import TYPE_CHECKING
 
 from cellplug.cmd import base
 from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
-
-if TYPE_CHECKING:
-    from cellplug.objects import quota
+from cellplug.objects import quota
 
 _COLUMNS = ('resource', 'old', 'old_source', 'new', 'new_source')
 NOTES = f"""\
-columns: {', '.join(_COLUMNS)}: the limits in force before and after (-1:
-  unlimited), and where they come from (user, project, class, default class,
-  default)"""
+columns: {', '.join(_COLUMNS)}: the limits in
+  force before and after (-1: unlimited), and where they come from (user,
+  project, class, default class, default)"""
 
 
 class Write(base.Lister):
@@ -60,8 +57,6 @@ def replaced(
     before: Mapping[str, quota.Limit], limits: Mapping[str, int], source: str
 ) -> dict[str, quota.Limit]:
     """What holds when these limits are set."""
-    from cellplug.objects import quota
-
     new = {n: quota.Limit(n, limit, source) for n, limit in limits.items()}
     return {**before, **new}
 

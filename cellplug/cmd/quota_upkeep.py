@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cellplug.objects import quota
 
 _REFRESHED = ('resource', 'user_id', 'in_use', 'counted', 'result')
-_RESET = ('resource', 'in_use', 'reserved', 'refresh_due')
+_RESET = ('resource', 'in_use', 'reserved', 'was_due', 'refresh_due')
 _CORRECTED, _UNCHANGED, _KEPT = 'corrected', 'unchanged', 'kept'
 
 
@@ -101,6 +101,11 @@ unanswered_cells says otherwise; with --dry-run it always is."""
                 }
         rows = list(_compared(names, before, after, kept))
         self.end(parsed_args, rows)
+        if any(_KEPT in one for one in rows):
+            self.say(
+                'kept is what a reservation is open on, or ended meanwhile; '
+                'the next one after it counts anew'
+            )
         return _REFRESHED, quota_columns.table(rows, amounts=[2, 3])
 
 
@@ -154,7 +159,8 @@ class Reset(_Upkeep):
 
     notes = f"""\
 columns: {', '.join(_RESET)}: the usages of the project, or with --user of the
-  user; refresh_due is true for all that the next reservation counts"""
+  user; whether the next reservation would have counted it (was_due), and that
+  it does now (refresh_due)"""
 
     def take_action(
         self, parsed_args: argparse.Namespace
@@ -171,7 +177,13 @@ columns: {', '.join(_RESET)}: the usages of the project, or with --user of the
                     user_id=books.user_id,
                 )
         rows = [
-            (name, None if one.in_use < 0 else one.in_use, one.reserved, True)
+            (
+                name,
+                None if one.in_use < 0 else one.in_use,
+                one.reserved,
+                one.refresh_due,
+                True,
+            )
             for name, one in sorted(usages.items())
             if name in names
         ]
@@ -208,7 +220,11 @@ What a reservation was for may exist: the next one counts its resources."""
             if parsed_args.dry_run:
                 self.say(quota_arguments.DRY_RUN)
             else:
-                router.quotas.expire(context)
+                ended = router.quotas.expire(context)
+                if ended != len(found):
+                    self.say(f'{ended} ended by this run')
+        if not found:
+            self.say('no reservation is past its time')
         return (
             quota_columns.RESERVATION,
             [quota_columns.reservation(one) for one in found],
