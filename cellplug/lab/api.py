@@ -1,4 +1,7 @@
-"""The API side of the example service: finds the cell, asks its worker."""
+"""The API side of the example service: finds the cell, asks its worker.
+
+What happens in which order decides what a crash can leave: see each method.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from typing import Any
 import cellplug
 from cellplug import rpc
 from cellplug.lab import database
+from cellplug.lab import errors
+from cellplug.lab import flavors
+from cellplug.lab import reserving
 
 TOPIC = 'lab'
-LARGEST_MB = 65536
-"""No host of any cell has more memory than this."""
 
 
 class InstanceAPI:
     """What the service offers its users.
 
-    :param router: open, and bound to ``database.db``.
+    :param router: open, and bound to ``database.db``; it knows the lab's
+        quota resources.
     """
 
     def __init__(self, router: cellplug.CellRouter) -> None:
@@ -27,23 +32,33 @@ class InstanceAPI:
         self._turns = itertools.count()
 
     def boot(
-        self, context: cellplug.RequestContext, name: str, memory_mb: int
+        self,
+        context: cellplug.RequestContext,
+        name: str,
+        flavor: flavors.Flavor,
     ) -> dict[str, Any]:
         """Place a new instance and have its cell's worker build it.
 
-        The mapping comes first: a crash in between leaves a mapping without
-        an instance, and never an instance that nobody finds.
+        Reserve, map, call the worker, commit after its answer. A crash in
+        between leaves a reservation, which expires, and perhaps a mapping
+        without an instance, which :mod:`.mending` forgets; it never leaves an
+        instance that nobody finds, or that no quota counts in the end.
 
         :returns: the instance; in the state ``error``, and in cell0, if no
-            cell can take it.
+            cell can take it. There it uses nothing.
+        :raises OverQuota: if it is beyond a limit; nothing was made.
         """
-        uuid = str(uuids.uuid4())
-        values = {'uuid': uuid, 'name': name, 'memory_mb': memory_mb}
-        cell = self._place(memory_mb)
-        if cell is None:
-            return self._bury(context, values, 'no cell has so much memory')
-        self._router.instances.map(context, uuid, cell)
-        return self._ask(context, 'boot', uuid, values=values)
+        values = {
+            'uuid': str(uuids.uuid4()),
+            'name': name,
+            'cores': flavor.cores,
+            'memory_mb': flavor.memory_mb,
+        }
+        try:
+            with reserving.reserving(self._router, context, flavor.amounts()):
+                return self._build(context, values)
+        except errors.NoRoom as exc:
+            return self._bury(context, values, str(exc))
 
     def show(
         self, context: cellplug.RequestContext, uuid: str
@@ -63,8 +78,27 @@ class InstanceAPI:
         return self._ask(context, 'reboot', uuid, uuid=uuid)
 
     def delete(self, context: cellplug.RequestContext, uuid: str) -> None:
-        """Have the worker delete the instance, then forget where it was."""
-        self._ask(context, 'delete', uuid, uuid=uuid)
+        """Have the worker delete the instance, then forget where it was.
+
+        What it used is given back when the worker has answered, to whom the
+        instance belongs. Of two who delete it at once, the worker tells one
+        that there is none, and only the other gives back.
+        """
+        with self._router.target_instance(context, uuid) as cctxt:
+            found = database.instance_get(cctxt, uuid)
+        deltas = {
+            'instances': -1,
+            'cores': -found['cores'],
+            'memory_mb': -found['memory_mb'],
+        }
+        with reserving.reserving(
+            self._router,
+            context,
+            deltas,
+            project_id=found['project_id'],
+            user_id=found['user_id'],
+        ):
+            self._ask(context, 'delete', uuid, uuid=uuid)
         self._router.instances.unmap(context, uuid)
 
     def list(self, context: cellplug.RequestContext) -> list[dict[str, Any]]:
@@ -78,15 +112,31 @@ class InstanceAPI:
                 ]
         return rows
 
-    def _place(self, memory_mb: int) -> cellplug.CellMapping | None:
-        """The next cell in turn that takes new instances, None if none."""
+    def _build(
+        self, context: cellplug.RequestContext, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Map it to a cell, and have that cell's worker make it.
+
+        :raises NoRoom: if no cell can take it.
+        """
+        uuid = values['uuid']
+        self._router.instances.map(
+            context, uuid, self._place(values['memory_mb'])
+        )
+        return self._ask(context, 'boot', uuid, values=values)
+
+    def _place(self, memory_mb: int) -> cellplug.CellMapping:
+        """The next cell in turn that takes new instances.
+
+        :raises NoRoom: if none does, or none has so much memory.
+        """
         cells = [
             cell
             for cell in self._router.cells.list()
             if cell.has_queue and cell.state == cellplug.CellState.ENABLED
         ]
-        if memory_mb > LARGEST_MB or not cells:
-            return None
+        if memory_mb > flavors.LARGEST_MB or not cells:
+            raise errors.NoRoom('no cell has so much memory')
         return cells[next(self._turns) % len(cells)]
 
     def _bury(

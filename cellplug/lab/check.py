@@ -1,22 +1,20 @@
 """The independent check: opens every database itself, with SQLAlchemy alone.
 
 It shares no code with what it checks: no router, no engine, no model. What
-the API database says about cells and instances is compared with the rows
-that the databases hold.
+the API database says about cells, instances and quotas is compared with the
+rows that the databases hold.
 """
 
 from __future__ import annotations
 
-import contextlib
+import collections
 import dataclasses
-import os
 from collections.abc import Iterable
-from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 
-from cellplug.objects import urls
+from cellplug.lab import books
+from cellplug.lab import plain
 
 MOST_PROBLEMS = 20
 """How many problems are spelled out; what comes after is counted."""
@@ -35,12 +33,17 @@ class Outcome:
     :ivar rows: how many instances each cell's database holds, by the cell's
         name.
     :ivar deleted: how many deleted instances were looked for.
+    :ivar books: each usage that the API database keeps, beside what all
+        cells hold; None if quotas were not to be checked, or cannot be.
+    :ivar reservations: how many reservations have not ended.
     :ivar problems: a line for each thing that is wrong.
     """
 
     mappings: int = 0
     rows: dict[str, int] = dataclasses.field(default_factory=dict)
     deleted: int = 0
+    books: list[books.Entry] | None = None
+    reservations: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -49,32 +52,40 @@ class Outcome:
         return not self.problems
 
 
-class _Unreadable(Exception):
-    """A database that cannot be looked at; the reason holds no secret."""
-
-
 @dataclasses.dataclass(slots=True)
 class _Cell:
     uuid: str
     name: str
     url: str
     rows: set[str] = dataclasses.field(default_factory=set)
+    used: collections.Counter[books.Key] = dataclasses.field(
+        default_factory=collections.Counter
+    )
     read: bool = False
 
 
-def check(api_url: str, deleted: Iterable[str] = ()) -> Outcome:
+def check(
+    api_url: str, deleted: Iterable[str] = (), *, quotas: bool = True
+) -> Outcome:
     """Look whether every instance lies where its mapping says.
+
+    And whether each quota's usage is what the cells hold.
 
     :param api_url: the API database's.
     :param deleted: uuids that no database may know any more.
+    :param quotas: whether the API database keeps usages.
     """
     outcome = Outcome()
+    usages: dict[books.Key, books.Kept] = {}
     try:
-        with _connected(api_url) as connection:
+        with plain.connected(api_url) as connection:
             cells = [_Cell(*row) for row in connection.execute(_CELLS)]
             rows = connection.execute(_MAPPINGS)
             mapped = {str(row[0]): str(row[1]) for row in rows}
-    except _Unreadable as exc:
+            if quotas:
+                usages = books.kept(connection)
+                outcome.reservations = books.reservations(connection)
+    except plain.Unreadable as exc:
         outcome.problems.append(f'the API database cannot be read: {exc}')
         return outcome
     outcome.mappings = len(mapped)
@@ -82,15 +93,19 @@ def check(api_url: str, deleted: Iterable[str] = ()) -> Outcome:
         _read(cell, outcome)
     _compare(cells, mapped, outcome)
     _look_for(set(deleted), cells, mapped, outcome)
+    # What a cell holds that cannot be read is unknown, and so is the sum.
+    if quotas and all(cell.read for cell in cells):
+        _balance(cells, usages, outcome)
     return outcome
 
 
 def _read(cell: _Cell, outcome: Outcome) -> None:
     try:
-        with _connected(cell.url) as connection:
+        with plain.connected(cell.url) as connection:
             owner = connection.execute(_IDENTITY).scalar()
             cell.rows = {str(u) for u in connection.scalars(_ROWS)}
-    except _Unreadable as exc:
+            cell.used = books.there(connection)
+    except plain.Unreadable as exc:
         outcome.problems.append(f'{cell.name} cannot be read: {exc}')
         return
     cell.read = True
@@ -149,25 +164,15 @@ def _look_for(
             )
 
 
-@contextlib.contextmanager
-def _connected(url: str) -> Iterator[sa.Connection]:
-    """A connection of our own, closed for good afterwards.
-
-    :raises _Unreadable: for whatever the database has against it.
-    """
-    parsed = sa.make_url(url)
-    arguments: dict[str, Any] = {}
-    if parsed.get_backend_name() == 'sqlite':
-        # Opening a file that is not there would make it.
-        if not os.path.exists(parsed.database or ''):
-            raise _Unreadable(f'there is no file {parsed.database}')
-    else:
-        arguments['connect_timeout'] = 10
-    try:
-        engine = sa.create_engine(
-            url, poolclass=sa.NullPool, connect_args=arguments
-        )
-        with engine.connect() as connection:
-            yield connection
-    except sa.exc.DBAPIError as exc:
-        raise _Unreadable(f'{urls.mask(url)}: {exc.orig}') from exc
+def _balance(
+    cells: list[_Cell],
+    usages: dict[books.Key, books.Kept],
+    outcome: Outcome,
+) -> None:
+    """Each usage against what all cells hold together."""
+    counted: collections.Counter[books.Key] = collections.Counter()
+    for cell in cells:
+        counted.update(cell.used)
+    outcome.books = books.compared(usages, counted)
+    for entry in outcome.books:
+        outcome.problems.extend(entry.problems())

@@ -43,6 +43,19 @@ _OURS = frozenset(
 
 STATIC = 'static'
 
+INTERFACES = ('resolver', 'transport_cache', 'quota')
+"""Whose drivers a lab uses."""
+
+_KEEPS_BOOKS = 'database'
+
+
+def keeps_books(chain: Iterable[str]) -> bool:
+    """Whether the API database has the quotas' usages.
+
+    :param chain: the drivers of ``quota``, the first one in front.
+    """
+    return _KEEPS_BOOKS in chain
+
 
 def chosen(files: Iterable[str], directories: Iterable[str]) -> Groups:
     """What the files say about drivers; later ones win.
@@ -89,7 +102,7 @@ def chains(conf: cfg.ConfigOpts) -> dict[str, list[str]]:
     try:
         return {
             interface: loader.chain(conf, interface)
-            for interface in ('resolver', 'transport_cache')
+            for interface in INTERFACES
         }
     except (exception.DriverError, cfg.Error) as exc:
         raise errors.LabError(str(exc)) from exc

@@ -31,6 +31,8 @@ class Instance(Base):
     uuid: orm.Mapped[str] = orm.mapped_column(sa.String(36), primary_key=True)
     name: orm.Mapped[str] = orm.mapped_column(sa.String(255))
     project_id: orm.Mapped[str] = orm.mapped_column(sa.String(255))
+    user_id: orm.Mapped[str] = orm.mapped_column(sa.String(255))
+    cores: orm.Mapped[int]
     memory_mb: orm.Mapped[int]
     state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     host: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
@@ -46,8 +48,19 @@ class Instance(Base):
 
 
 def create_tables(context: cellplug.RequestContext) -> None:
-    """Make the service's tables where they are missing."""
-    Base.metadata.create_all(db.get_engine(context))
+    """Make the service's tables where they are missing.
+
+    :raises LabError: if an older version of the lab made them.
+    """
+    engine = db.get_engine(context)
+    Base.metadata.create_all(engine)
+    table = Instance.__tablename__
+    found = {c['name'] for c in sa.inspect(engine).get_columns(table)}
+    if not found.issuperset(Instance.__table__.columns.keys()):
+        raise errors.LabError(
+            f'an older version of the lab made the table {table}; begin with '
+            'empty databases'
+        )
 
 
 @db.writer
@@ -57,7 +70,11 @@ def instance_create(
     """Write a new instance's row."""
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     instance = Instance(
-        project_id=context.project_id, reboots=0, created_at=now, **values
+        project_id=context.project_id,
+        user_id=context.user_id,
+        reboots=0,
+        created_at=now,
+        **values,
     )
     context.session.add(instance)
     context.session.flush()
@@ -84,6 +101,42 @@ def instance_list(context: cellplug.RequestContext) -> list[dict[str, Any]]:
         .order_by(Instance.name, Instance.uuid)
     )
     return [instance.as_dict() for instance in context.session.scalars(query)]
+
+
+@db.reader.primary.single
+def instance_usage(
+    context: cellplug.RequestContext, project_id: str, user_id: str | None
+) -> dict[str, int]:
+    """Count what instances use here; one in the state error uses nothing.
+
+    Read from the primary: what a replica has not seen yet would be admitted
+    once more.
+
+    :param user_id: whose instances; None for all of the project's.
+    """
+    query = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(Instance.cores), 0),
+        sa.func.coalesce(sa.func.sum(Instance.memory_mb), 0),
+    ).where(Instance.project_id == project_id, Instance.state != 'error')
+    if user_id is not None:
+        query = query.where(Instance.user_id == user_id)
+    instances, cores, memory_mb = context.session.execute(query).one()
+    # MariaDB's sums are decimals.
+    return {
+        'instances': instances,
+        'cores': int(cores),
+        'memory_mb': int(memory_mb),
+    }
+
+
+@db.reader.primary
+def instance_uuids(
+    context: cellplug.RequestContext, project_id: str
+) -> set[str]:
+    """The uuids of all the project's instances here."""
+    query = sa.select(Instance.uuid).where(Instance.project_id == project_id)
+    return set(context.session.scalars(query))
 
 
 @db.writer

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-from collections.abc import Callable
 from collections.abc import Iterator
-from typing import Any
 
 from oslo_config import cfg
 
@@ -17,15 +14,19 @@ from cellplug.lab import choosing
 from cellplug.lab import database
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
+from cellplug.lab import people
+from cellplug.lab import quotas
 from cellplug.lab import servers as lab_servers
+from cellplug.lab import settling
 from cellplug.lab import worker
 from cellplug.lab import workers as lab_workers
 from cellplug.objects import urls
 
-PROJECT = 'lab'
-USER = 'demo'
 _CALL_TIMEOUT = '20'
 """Seconds: a worker that does not answer is found out in the meantime."""
+
+_CALL_TIMEOUT_OF_CRASHES = '5'
+"""Seconds: here workers that do not answer are a part of it."""
 
 
 class Deployment:
@@ -35,6 +36,8 @@ class Deployment:
     :ivar cells: the cells that take instances, in order, cell0 left out.
     :ivar kind: for people: on what it runs.
     :ivar drivers: the chain of drivers in use, by interface.
+    :ivar clock: the router's.
+    :ivar workers: those that are processes; none of those within this one.
     """
 
     def __init__(
@@ -43,17 +46,27 @@ class Deployment:
         cells: list[cellplug.CellMapping],
         kind: str,
         drivers: dict[str, list[str]],
-        check_workers: Callable[[], None],
+        clock: settling.Clock,
+        workers: lab_workers.Workers,
     ) -> None:
         self.router = router
         self.drivers = drivers
         self.cells = cells
         self.kind = kind
-        self.check_workers = check_workers
+        self.clock = clock
+        self.workers = workers
 
-    def context(self) -> cellplug.RequestContext:
+    def context(self, user: str = people.USER) -> cellplug.RequestContext:
         """A request's context."""
-        return cellplug.RequestContext(user_id=USER, project_id=PROJECT)
+        return cellplug.RequestContext(user_id=user, project_id=people.PROJECT)
+
+    def settle(self) -> settling.Settled:
+        """End what a crash left behind; nobody may be at work."""
+        return settling.settle(self.router, self.context(), self.clock)
+
+    def recount(self) -> None:
+        """Count what is used, where a run without quotas came before."""
+        settling.recount(self.router, self.context())
 
 
 def read_conf(path: str) -> cfg.ConfigOpts:
@@ -82,15 +95,21 @@ def opened(
     directory: lab_directory.Directory,
     count: int,
     taken: choosing.Groups,
+    *,
+    crash: bool = False,
 ) -> Iterator[Deployment]:
     """Build the deployment, or continue a former one; end it afterwards.
 
     :param count: how many cells beside cell0.
     :param taken: which drivers to use, and how.
+    :param crash: for processes that will be killed: they give up a worker
+        that does not answer soon, and workers that are not processes are
+        left to them.
     """
+    timeout = _CALL_TIMEOUT_OF_CRASHES if crash else _CALL_TIMEOUT
     own = {
         'api_database': {'connection': servers.database('api')},
-        'rpc': {'call_timeout': _CALL_TIMEOUT},
+        'rpc': {'call_timeout': timeout},
     }
     path = directory.write_conf(lab_directory.CONF, own, taken)
     conf = read_conf(path)
@@ -105,19 +124,24 @@ def opened(
             lab_directory.CONF, {**own, **named}, taken
         )
     taking = [cell for cell in cells if not cell.is_cell0]
+    clock = settling.Clock()
+    workers = lab_workers.Workers()
     with contextlib.ExitStack() as stack:
         router = stack.enter_context(
             cellplug.CellRouter.from_conf(
                 read_conf(path),
                 database=database.db,
                 allowed_remote_exmods=(errors.__name__,),
+                clock=clock,
             )
         )
-        if servers.embedded:
-            check = _start_threads(stack, router, taking)
-        else:
-            check = _start_processes(stack, taking, directory, named, taken)
-        yield Deployment(router, taking, servers.kind, chains, check)
+        quotas.register(router)
+        stack.callback(workers.stop)
+        if not servers.embedded:
+            _start_processes(workers, taking, directory, named, taken)
+        elif not crash:
+            stack.enter_context(worker.threads(router, taking))
+        yield Deployment(router, taking, servers.kind, chains, clock, workers)
 
 
 def _ensure_cells(
@@ -163,47 +187,26 @@ def _ensure_cell(
             f'{urls.mask(cell.database_connection)}; begin with an empty '
             'directory and API database, or go back to the former URLs'
         )
-    context = cellplug.RequestContext(user_id=USER, project_id=PROJECT)
+    context = cellplug.RequestContext(
+        user_id=people.USER, project_id=people.PROJECT
+    )
     with router.target_cell(context, cell) as cctxt:
         database.create_tables(cctxt)
     return cell
 
 
-def _start_threads(
-    stack: contextlib.ExitStack,
-    router: cellplug.CellRouter,
-    cells: list[cellplug.CellMapping],
-) -> Callable[[], None]:
-    """Run each cell's worker in this process."""
-    started: list[Any] = []
-
-    def stop() -> None:
-        # A server takes a second to stop: all at once.
-        with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
-            list(pool.map(lambda server: server.stop(), started))
-
-    stack.callback(stop)
-    for cell in cells:
-        server = worker.server(router, cell.name, f'worker-{cell.name}')
-        started.append(server)
-        server.start()
-    return lambda: None
-
-
 def _start_processes(
-    stack: contextlib.ExitStack,
+    workers: lab_workers.Workers,
     cells: list[cellplug.CellMapping],
     directory: lab_directory.Directory,
     named: choosing.Named,
     taken: choosing.Groups,
-) -> Callable[[], None]:
+) -> None:
     """Run each cell's worker in a process of its own.
 
     It knows its cell alone, as the process's own database and queue; or, if
     the cells are named in the configuration, it finds its cell there.
     """
-    workers = lab_workers.Workers()
-    stack.callback(workers.stop)
     taken = {
         group: options
         for group, options in taken.items()
@@ -219,4 +222,3 @@ def _start_processes(
         log = directory.file(f'{name}.log')
         workers.start(cell.name, path, log, find_cell=bool(named))
     workers.wait()
-    return workers.check

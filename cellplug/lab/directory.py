@@ -19,14 +19,14 @@ from cellplug.lab import errors
 CONF = 'cellplug.conf'
 LOG = 'lab.log'
 _MARKER = 'lab.json'
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Directory:
     """A directory that holds one lab.
 
     ``lab.json`` makes it one, and remembers what no database does: which
-    instances were deleted.
+    instances were deleted, and whether the last run came to its end.
 
     :ivar path: absolute.
     """
@@ -39,6 +39,11 @@ class Directory:
     def file(self, name: str) -> str:
         """The path of a file in it."""
         return str(Path(self.path, name))
+
+    @property
+    def conf(self) -> str:
+        """The path of the configuration file of the whole deployment."""
+        return self.file(CONF)
 
     @property
     def is_lab(self) -> bool:
@@ -54,19 +59,29 @@ class Directory:
             found = json.loads(self._marker.read_text())
             if found['format'] != _FORMAT:
                 raise ValueError('another version of the lab made it')
-            return {'cells': int(found['cells']), 'deleted': found['deleted']}
+            return {
+                'cells': int(found['cells']),
+                'deleted': found['deleted'],
+                'ended': bool(found['ended']),
+            }
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise errors.LabError(
                 f'{self._marker} cannot be used ({exc}); name another '
                 'directory'
             ) from exc
 
-    def write(self, cells: int, deleted: Iterable[str]) -> None:
-        """Note how many cells there are, and what was deleted for good."""
+    def write(
+        self, cells: int, deleted: Iterable[str], *, ended: bool
+    ) -> None:
+        """Note how many cells there are, and what was deleted for good.
+
+        :param ended: whether no request is under way any more.
+        """
         values = {
             'format': _FORMAT,
             'cells': cells,
             'deleted': sorted(deleted),
+            'ended': ended,
         }
         # In one step: a reader or a crash never sees half of it.
         fresh = self._marker.with_suffix('.new')

@@ -22,3 +22,7 @@ class LabUsageError(LabError):
 
 class InstanceNotFound(exception.CellplugError):
     """The cell has no such instance; a worker says so over RPC too."""
+
+
+class NoRoom(exception.CellplugError):
+    """No cell can take the instance."""

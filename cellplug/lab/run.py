@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import random
 import time
 
 import cellplug
 from cellplug.lab import check as lab_check
 from cellplug.lab import choosing
+from cellplug.lab import crash as lab_crash
 from cellplug.lab import deployment as lab_deployment
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
@@ -15,7 +18,10 @@ from cellplug.lab import quiet
 from cellplug.lab import report
 from cellplug.lab import servers as lab_servers
 from cellplug.lab import settings as lab_settings
+from cellplug.lab import settling
 from cellplug.lab import traffic as lab_traffic
+
+_SEEDS = 2**32
 
 
 def run(
@@ -33,8 +39,11 @@ def run(
     with lab_directory.opened(settings.directory) as directory:
         log = directory.file(lab_directory.LOG) if directory.kept else None
         with quiet.logging_to(log) as warnings:
-            found = _run(settings, directory, progress, began, taken)
-            return dataclasses.replace(found, warnings=warnings)
+            found = _Run(settings, directory, progress, taken).run()
+            seconds = time.monotonic() - began
+            return dataclasses.replace(
+                found, seconds=seconds, warnings=warnings
+            )
 
 
 def check(path: str) -> lab_check.Outcome:
@@ -46,69 +55,128 @@ def check(path: str) -> lab_check.Outcome:
         return _check(directory, directory.read()['deleted'])
 
 
-def _run(
-    settings: lab_settings.Settings,
-    directory: lab_directory.Directory,
-    progress: lab_traffic.Progress,
-    began: float,
-    taken: choosing.Groups,
-) -> report.Report:
-    count, deleted = _former(settings, directory)
-    directory.write(count, deleted)
-    progress.phase(
-        'Starting MariaDB and RabbitMQ' if settings.real else 'Preparing'
-    )
-    with lab_servers.opened(settings, directory) as servers:
-        progress.phase(f'Making {count} cells and their workers')
-        with lab_deployment.opened(
-            servers, directory, count, taken
-        ) as deployment:
-            traffic = lab_traffic.Traffic(deployment, progress)
-            try:
-                traffic.run(settings.instances)
-            finally:
-                deleted += [o.uuid for o in traffic.placed if o.deleted]
-                directory.write(count, deleted)
-            cells = _cell0_first(deployment.router.cells.list())
-            progress.phase('Stopping the workers')
-        progress.phase('Checking every database')
-        outcome = _check(directory, deleted)
-        outcome.problems[:0] = traffic.problems
-    return report.Report(
-        kind=deployment.kind,
-        drivers=deployment.drivers,
-        directory=directory.path if directory.kept else None,
-        own_servers=settings.own_servers,
-        cells=cells,
-        placed=traffic.placed,
-        listed=traffic.listed,
-        latencies=traffic.latencies(),
-        check=outcome,
-        seconds=time.monotonic() - began,
-    )
+class _Run:
+    """One run, in a directory that is ours meanwhile."""
 
+    def __init__(
+        self,
+        settings: lab_settings.Settings,
+        directory: lab_directory.Directory,
+        progress: lab_traffic.Progress,
+        taken: choosing.Groups,
+    ) -> None:
+        self._settings = settings
+        self._directory = directory
+        self._progress = progress
+        self._taken = taken
+        self._count, self._deleted, self._ended = self._former()
 
-def _former(
-    settings: lab_settings.Settings, directory: lab_directory.Directory
-) -> tuple[int, list[str]]:
-    """How many cells to have, and what was deleted before."""
-    if not directory.is_lab:
-        return settings.cells or lab_settings.DEFAULT_CELLS, []
-    former = directory.read()
-    count: int = former['cells']
-    if settings.cells is not None and settings.cells < count:
-        raise errors.LabError(
-            f'the lab in {directory.path} has {count} cells; continue with '
-            f'as many or more (leave out --cells), or name another directory'
+    def run(self) -> report.Report:
+        """Build, send requests, and check."""
+        settings, progress = self._settings, self._progress
+        self._note(ended=False)
+        progress.phase(
+            'Starting MariaDB and RabbitMQ' if settings.real else 'Preparing'
         )
-    return settings.cells or count, former['deleted']
+        with lab_servers.opened(settings, self._directory) as servers:
+            progress.phase(f'Making {self._count} cells and their workers')
+            with lab_deployment.opened(
+                servers,
+                self._directory,
+                self._count,
+                self._taken,
+                crash=settings.crash,
+            ) as deployment:
+                found = self._use(deployment)
+                progress.phase('Stopping the workers')
+            progress.phase('Checking every database')
+            outcome = _check(self._directory, self._deleted)
+        self._note(ended=True)
+        outcome.problems[:0] = found.check.problems
+        return dataclasses.replace(found, check=outcome)
+
+    def _use(self, deployment: lab_deployment.Deployment) -> report.Report:
+        """Send the requests; what there is to say before the check."""
+        settings = self._settings
+        left = settling.Settled()
+        if self._ended:
+            deployment.recount()
+        else:
+            left = deployment.settle()
+        self._deleted += left.forgotten
+        traffic = lab_traffic.Traffic(deployment, self._progress)
+        crash = None
+        try:
+            if settings.crash:
+                crash = self._crash(deployment)
+            else:
+                traffic.run(settings.instances)
+        finally:
+            self._deleted += [o.uuid for o in traffic.placed if o.deleted]
+            self._note(ended=False)
+        problems = crash.problems if crash else traffic.problems
+        directory = self._directory
+        return report.Report(
+            kind=deployment.kind,
+            drivers=deployment.drivers,
+            directory=directory.path if directory.kept else None,
+            own_servers=settings.own_servers,
+            cells=_cell0_first(deployment.router.cells.list()),
+            placed=traffic.placed,
+            listed=traffic.listed,
+            latencies=traffic.latencies(),
+            quotas=crash.quotas if crash else traffic.quotas,
+            refused=traffic.refused,
+            left=left,
+            crash=crash,
+            check=lab_check.Outcome(problems=list(problems)),
+        )
+
+    def _crash(self, deployment: lab_deployment.Deployment) -> lab_crash.Crash:
+        seed = self._settings.seed
+        if seed is None:
+            seed = random.randrange(_SEEDS)
+        crashing = lab_crash.Crashing(
+            deployment,
+            self._directory,
+            self._progress,
+            functools.partial(_check, self._directory),
+        )
+        return crashing.run(self._settings.instances, seed, self._deleted)
+
+    def _former(self) -> tuple[int, list[str], bool]:
+        """How many cells to have, what was deleted, and if all had ended.
+
+        Nobody knows that of servers whose former lab kept no directory.
+        """
+        settings, directory = self._settings, self._directory
+        if not directory.is_lab:
+            count = settings.cells or lab_settings.DEFAULT_CELLS
+            return count, [], not settings.own_servers
+        former = directory.read()
+        had: int = former['cells']
+        if settings.cells is not None and settings.cells < had:
+            raise errors.LabError(
+                f'the lab in {directory.path} has {had} cells; continue with '
+                f'as many or more (leave out --cells), or name another '
+                'directory'
+            )
+        return settings.cells or had, former['deleted'], former['ended']
+
+    def _note(self, *, ended: bool) -> None:
+        self._directory.write(self._count, self._deleted, ended=ended)
 
 
 def _check(
     directory: lab_directory.Directory, deleted: list[str]
 ) -> lab_check.Outcome:
-    conf = lab_deployment.read_conf(directory.file(lab_directory.CONF))
-    return lab_check.check(conf.api_database.connection, deleted)
+    conf = lab_deployment.read_conf(directory.conf)
+    chain = choosing.chains(conf)['quota']
+    return lab_check.check(
+        conf.api_database.connection,
+        deleted,
+        quotas=choosing.keeps_books(chain),
+    )
 
 
 def _cell0_first(

@@ -6,16 +6,19 @@ import pathlib
 import shlex
 import shutil
 import sys
-from typing import Any
+from collections.abc import Iterator
 from typing import TextIO
 
-import rich.box
 import rich.console
 import rich.table
 import rich.text
 
 from cellplug.lab import check as lab_check
+from cellplug.lab import drawing
 from cellplug.lab import report as lab_report
+from cellplug.lab import screen_check
+from cellplug.lab import screen_crash
+from cellplug.lab import screen_quotas
 from cellplug.objects import urls
 
 MOST_ROWS = 40
@@ -30,30 +33,23 @@ _WITH_URLS = 90
 
 _STATES = {'active': 'green', 'error': 'red', 'deleted': 'dim'}
 _WAYS = {
-    'boot': 'map, target, call the worker',
+    'boot': 'reserve, map, call, commit',
+    'refused': 'reserve: over quota',
     'show': 'target by uuid, read the cell',
     'reboot': 'target by uuid, call the worker',
-    'delete': 'target, call the worker, unmap',
+    'delete': 'reserve, call, commit, unmap',
     'list': 'read every cell, one by one',
 }
 
 
-def _is_unicode(console: rich.console.Console) -> bool:
-    return console.encoding.startswith('utf')
-
-
 def show(report: lab_report.Report, stream: TextIO) -> None:
     """Print a report, in colour if the stream is a terminal."""
-    _Screen(_console(stream), report).show()
+    _Screen(drawing.console(stream), report).show()
 
 
 def show_check(outcome: lab_check.Outcome, stream: TextIO) -> None:
     """Print the outcome of a check."""
-    _check(_console(stream), outcome)
-
-
-def _console(stream: TextIO) -> rich.console.Console:
-    return rich.console.Console(file=stream, highlight=False)
+    screen_check.show(drawing.console(stream), outcome)
 
 
 class _Screen:
@@ -67,10 +63,7 @@ class _Screen:
             for number, cell in enumerate(report.cells)
         }
         self._styles[report.cells[0].uuid] = 'red'
-        self._unicode = _is_unicode(console)
-        self._overflow: rich.console.OverflowMethod = (
-            'ellipsis' if self._unicode else 'crop'
-        )
+        self._unicode = drawing.is_unicode(console)
         # Those that are gone by now are of no interest.
         self._with_urls = console.width >= _WITH_URLS and bool(
             report.directory or report.own_servers
@@ -84,45 +77,37 @@ class _Screen:
             f'{"cell" if count == 1 else "cells"} on {report.kind}'
         )
         self._console.print(self._drivers(), style='dim')
+        for line in screen_quotas.left(report.left):
+            self._console.print(line, style='dim')
         self._console.print()
-        tables = [self._cells(), self._requests()]
-        if len(report.placed) <= MOST_ROWS:
-            tables.insert(0, self._instances())
-        for table in tables:
+        for table in self._tables():
             self._console.print(table)
             self._console.print()
-        _check(self._console, report.check)
+        screen_check.show(self._console, report.check)
         self._console.print(
-            f'[dim]{sum(one.count for one in report.latencies)} requests; '
-            f'{report.seconds:.1f} s, start and end included.[/]'
+            f'[dim]{report.sent} requests; {report.seconds:.1f} s, start and '
+            'end included.[/]'
         )
         self._what_next()
 
-    def _table(self, title: str) -> rich.table.Table:
-        return rich.table.Table(
-            title=title,
-            title_justify='left',
-            title_style='bold',
-            box=rich.box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            header_style='dim',
-        )
-
-    def _column(
-        self, table: rich.table.Table, name: str, **options: Any
-    ) -> None:
-        """A column that is cut where the screen ends."""
-        table.add_column(
-            name, no_wrap=True, overflow=self._overflow, **options
-        )
+    def _tables(self) -> Iterator[rich.console.RenderableType]:
+        report, console = self._report, self._console
+        if report.crash:
+            yield self._cells()
+            yield from screen_crash.tables(console, report, report.crash)
+            return
+        if len(report.placed) <= MOST_ROWS:
+            yield self._instances()
+        yield self._cells()
+        yield from screen_quotas.tables(console, report)
+        yield self._requests()
 
     def _instances(self) -> rich.table.Table:
         """One row for each instance, its cell as a place in a lane."""
         report = self._report
-        table = self._table('Where each instance went')
-        self._column(table, 'Instance')
-        self._column(table, 'UUID')
+        table = drawing.Table(self._console, 'Where each instance went')
+        table.columns_of('Instance')
+        table.columns_of('UUID')
         width = self._console.width
         lanes = 2 * len(report.cells)
         if len(report.cells) > _MOST_LANES or width < _WITHOUT_LANES + lanes:
@@ -130,11 +115,11 @@ class _Screen:
         requests = width >= _WITH_REQUESTS + lanes
         if lanes:
             numbers = map(str, range(len(report.cells)))
-            self._column(table, ' '.join(numbers))
-        self._column(table, 'Cell')
-        self._column(table, 'State')
+            table.columns_of(' '.join(numbers))
+        table.columns_of('Cell')
+        table.columns_of('State')
         if requests:
-            self._column(table, 'Requests')
+            table.columns_of('Requests')
         for one in report.placed:
             style = self._styles[one.cell_uuid]
             cells = [rich.text.Text(one.name), rich.text.Text(one.uuid)]
@@ -174,13 +159,13 @@ class _Screen:
     def _cells(self) -> rich.table.Table:
         """One row for each cell, with what it got and what it holds."""
         report = self._report
-        table = self._table('The cells')
-        self._column(table, 'Cell')
-        self._column(table, 'UUID')
-        self._column(table, 'Booted', justify='right')
-        self._column(table, 'Holds', justify='right')
+        table = drawing.Table(self._console, 'The cells')
+        table.columns_of('Cell')
+        table.columns_of('UUID')
+        table.columns_of('Booted', justify='right')
+        table.columns_of('Holds', justify='right')
         if self._with_urls:
-            self._column(table, 'Database')
+            table.columns_of('Database')
         booted = report.booted()
         for cell in report.cells:
             row = [
@@ -197,12 +182,11 @@ class _Screen:
 
     def _requests(self) -> rich.table.Table:
         """One row for each kind of request: how often, how long."""
-        table = self._table('The requests (milliseconds)')
-        self._column(table, 'Request')
-        for name in ('Count', 'Median', '95 %', 'Longest'):
-            self._column(table, name, justify='right')
+        table = drawing.Table(self._console, 'The requests (milliseconds)')
+        table.columns_of('Request')
+        table.columns_of('Count', 'Median', '95 %', 'Longest', justify='right')
         if self._console.width >= _WITH_WAYS:
-            self._column(table, 'Way', style='dim')
+            table.columns_of('Way', style='dim')
         for one in self._report.latencies:
             ways = [_WAYS[one.request]][: len(table.columns) - 5]
             table.add_row(
@@ -230,7 +214,10 @@ class _Screen:
         manage = f'{program} --config-file {conf}'
         lines = [
             f'{manage} cell list',
-            f'{manage} instance show {report.placed[0].uuid}',
+            *(
+                f'{manage} instance show {one.uuid}'
+                for one in report.placed[:1]
+            ),
             f'{program} lab check {where}',
         ]
         if not report.own_servers:
@@ -251,33 +238,3 @@ def _program() -> str:
     if ours.exists() and (found is None or not ours.samefile(found)):
         return str(ours)
     return name
-
-
-def _check(console: rich.console.Console, outcome: lab_check.Outcome) -> None:
-    """Say what was looked at, and what was found."""
-    good, bad = ('✓', '✗') if _is_unicode(console) else ('+', '-')
-    console.print(
-        '[bold]The check[/] [dim](each database opened by itself)[/]'
-    )
-    shown = outcome.problems[: lab_check.MOST_PROBLEMS]
-    for problem in shown:
-        console.print(rich.text.Text(f'{bad} {problem}', style='red'))
-    more = len(outcome.problems) - len(shown)
-    if more:
-        console.print(f'[red]{bad} and {more} more[/]')
-    if not outcome.holds:
-        console.print(
-            f'[bold red]{len(outcome.problems)} problems[/] in '
-            f'{outcome.mappings} mappings and {sum(outcome.rows.values())} '
-            f'rows of {len(outcome.rows)} cells.'
-        )
-        return
-    rows = sum(outcome.rows.values())
-    databases = len(outcome.rows)
-    lines = [
-        f'{outcome.mappings} mappings: each instance lies in its cell alone',
-        f'{rows} rows in {databases} databases: none without a mapping',
-        f'{outcome.deleted} deleted instances: no mapping, no row is left',
-    ]
-    for line in lines:
-        console.print(f'[green]{good}[/] {line}')

@@ -28,6 +28,8 @@ class Settings:
     :ivar instances: how many to boot.
     :ivar directory: where to keep everything; None: nowhere.
     :ivar real: on a private MariaDB and RabbitMQ.
+    :ivar crash: kill processes at random, and settle the books afterwards.
+    :ivar seed: what decides, with ``crash``; None: anything.
     :ivar config_files: whose choice of drivers to follow; likewise
         ``config_dirs``.
     :ivar database_template: a URL with ``{cell}``, for servers of one's own;
@@ -38,6 +40,8 @@ class Settings:
     instances: int = DEFAULT_INSTANCES
     directory: str | None = None
     real: bool = False
+    crash: bool = False
+    seed: int | None = None
     config_files: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
     database_template: str | None = dataclasses.field(default=None, repr=False)
@@ -65,6 +69,8 @@ class Settings:
             _check_template('--transport-url', self.transport_template)
 
     def _check_combination(self) -> None:
+        if self.seed is not None and not self.crash:
+            raise errors.LabUsageError('--seed goes with --crash')
         if (self.database_template is None) != (
             self.transport_template is None
         ):

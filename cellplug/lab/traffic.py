@@ -13,8 +13,10 @@ from typing import Protocol
 from cellplug import exception
 from cellplug.lab import api as lab_api
 from cellplug.lab import deployment as lab_deployment
+from cellplug.lab import people
+from cellplug.lab import plan as lab_plan
+from cellplug.lab import quotas
 
-_SIZES_MB = (512, 1024, 2048, 4096)
 _REBOOT_EVERY = 3
 
 
@@ -46,6 +48,15 @@ class Placed:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Refused:
+    """What was asked for beyond a limit, and what the answer was."""
+
+    user: str
+    flavor: str
+    overs: list[quotas.Over]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Latency:
     """How long one kind of request took; times in seconds."""
 
@@ -62,6 +73,9 @@ class Traffic:
     :ivar placed: the instances it booted, in order.
     :ivar listed: how many instances the list had, those of earlier runs
         included.
+    :ivar refused: what was over quota.
+    :ivar quotas: limits and usages in the end, as the service sees them; none
+        where the driver has no limits.
     :ivar problems: answers that were not what they should be.
     """
 
@@ -74,16 +88,22 @@ class Traffic:
         self._times: dict[str, list[float]] = {}
         self.placed: list[Placed] = []
         self.listed = 0
+        self.refused: list[Refused] = []
+        self.quotas: list[quotas.Row] = []
         self.problems: list[str] = []
 
     def run(self, instances: int) -> None:
         """Boot, show, reboot, delete and list.
 
         :param instances: how many to boot; one more is too large for any
-            cell.
+            cell, and what is beyond the quotas is refused.
         :raises CellplugError: if a request fails.
         """
-        self._boot(instances)
+        router, context = self._deployment.router, self._deployment.context()
+        limited = quotas.has_limits(router)
+        plan = lab_plan.Plan(instances, limited=limited)
+        plan.set_limits(router, context)
+        self._boot(plan.boots)
         self._show()
         living = [one for one in self.placed if one.state == 'active']
         # Whole rounds over the cells, so that each gets some.
@@ -98,31 +118,51 @@ class Traffic:
         # At most two, and not all there are.
         self._delete(living[max(1, len(living) - 2) :])
         self._list()
+        if limited:
+            self.quotas = quotas.rows(router, context, people.USERS)
 
     def latencies(self) -> list[Latency]:
         """How long each kind of request took, in the order of first use."""
         return [_latency(name, t) for name, t in self._times.items()]
 
-    def _boot(self, instances: int) -> None:
-        self._progress.phase('Booting', instances + 1)
-        width = len(str(instances + 1))
-        for number in range(1, instances + 2):
-            size = _SIZES_MB[number % len(_SIZES_MB)]
-            if number > instances:
-                size = lab_api.LARGEST_MB + 1
-            with self._request('boot') as context:
-                name = f'vm-{number:0{width}}'
-                made = self._api.boot(context, name, size)
-            self.placed.append(
-                Placed(
-                    uuid=made['uuid'],
-                    name=made['name'],
-                    cell_uuid=made['cell_uuid'],
-                    host=made['host'],
-                    state=made['state'],
-                    requests=['boot'],
-                )
+    def _boot(self, boots: list[lab_plan.Boot]) -> None:
+        self._progress.phase('Booting', len(boots))
+        for boot in boots:
+            if boot.expected is lab_plan.Expected.REFUSED:
+                self._boot_beyond(boot)
+            else:
+                self._boot_one(boot)
+        # The one that no cell could take came before the last.
+        self.placed.sort(key=lambda one: one.name)
+
+    def _boot_one(self, boot: lab_plan.Boot) -> None:
+        with self._request('boot', boot.user) as context:
+            made = self._api.boot(context, boot.name, boot.flavor)
+        self.placed.append(
+            Placed(
+                uuid=made['uuid'],
+                name=made['name'],
+                cell_uuid=made['cell_uuid'],
+                host=made['host'],
+                state=made['state'],
+                requests=['boot'],
             )
+        )
+
+    def _boot_beyond(self, boot: lab_plan.Boot) -> None:
+        """Ask for what a limit must refuse."""
+        with self._request('refused', boot.user) as context:
+            try:
+                made = self._api.boot(context, boot.name, boot.flavor)
+            except exception.OverQuota as exc:
+                self.refused.append(
+                    Refused(boot.user, boot.flavor.name, quotas.overs(exc))
+                )
+                return
+        self.problems.append(
+            f'boot: {boot.user} got an instance beyond the quota '
+            f'({made["uuid"]})'
+        )
 
     def _show(self) -> None:
         """From the uuid alone, as a user would."""
@@ -174,15 +214,15 @@ class Traffic:
                 )
 
     @contextlib.contextmanager
-    def _request(self, name: str) -> Iterator[Any]:
+    def _request(self, name: str, user: str = people.USER) -> Iterator[Any]:
         """One request: a context of its own, and the time that it takes."""
-        self._deployment.check_workers()
+        self._deployment.workers.check()
         began = time.perf_counter()
         try:
-            yield self._deployment.context()
+            yield self._deployment.context(user)
         except exception.CellplugError:
             # A worker that died says more than a call without an answer.
-            self._deployment.check_workers()
+            self._deployment.workers.check()
             raise
         self._times.setdefault(name, []).append(time.perf_counter() - began)
         self._progress.step()

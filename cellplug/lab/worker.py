@@ -9,12 +9,16 @@ SIGHUP it reads its configuration again.
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import os
 import queue
 import signal
 import sys
 import threading
 import types
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,9 +29,7 @@ from cellplug import exception
 from cellplug import rpc
 from cellplug.lab import api
 from cellplug.lab import database
-
-READY = 'ready'
-"""The line a worker prints once it answers."""
+from cellplug.lab import processes
 
 _STOP = 'stop'
 _ORDERS = types.MappingProxyType(
@@ -80,6 +82,24 @@ def server(
     return router.rpc_server(cell, target, [Worker(host)])
 
 
+@contextlib.contextmanager
+def threads(
+    router: cellplug.CellRouter, cells: Sequence[cellplug.CellMapping]
+) -> Iterator[None]:
+    """Each cell's worker, within this process, while the block runs."""
+    started: list[Any] = []
+    try:
+        for cell in cells:
+            one = server(router, cell.name, f'worker-{cell.name}')
+            started.append(one)
+            one.start()
+        yield
+    finally:
+        # A server takes a second to stop: all at once.
+        with concurrent.futures.ThreadPoolExecutor(len(cells)) as pool:
+            list(pool.map(lambda one: one.stop(), started))
+
+
 def _conf(argv: Sequence[str]) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     cellplug.register_opts(conf)
@@ -117,7 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         conf = _conf(sys.argv[1:] if argv is None else argv)
         if conf.stop_on_eof:
             threading.Thread(
-                target=_wait_for_eof, args=(orders,), daemon=True
+                target=wait_for_eof,
+                args=(lambda: orders.put(_STOP),),
+                daemon=True,
             ).start()
         with (
             cellplug.CellRouter.from_conf(
@@ -125,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             ) as router,
             server(router, conf.cell, conf.host),
         ):
-            print(READY, flush=True)
+            print(processes.READY, flush=True)
             while orders.get() != _STOP:
                 _reload(router)
     except (exception.CellplugError, cfg.Error) as exc:
@@ -145,10 +167,11 @@ def _reload(router: cellplug.CellRouter) -> None:
     print(f'reload: {said}', file=sys.stderr, flush=True)
 
 
-def _wait_for_eof(orders: queue.SimpleQueue[str]) -> None:
+def wait_for_eof(then: Callable[[], None]) -> None:
+    """Wait until whoever started this process closes its standard input."""
     while os.read(sys.stdin.fileno(), 64):
         pass
-    orders.put(_STOP)
+    then()
 
 
 if __name__ == '__main__':
