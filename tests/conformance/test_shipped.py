@@ -62,6 +62,14 @@ class TestNone(conformance.TransportCacheSuite, testtools.TestCase):
     driver = 'none'
 
 
+class TestDatabaseQuota(conformance.QuotaSuite, testtools.TestCase):
+    driver = 'database'
+
+
+class TestNoop(conformance.QuotaSuite, testtools.TestCase):
+    driver = 'noop'
+
+
 class TestAll(unittest.TestCase):
     def test_every_shipped_driver_is_bound_here(self) -> None:
         bound = {

@@ -57,12 +57,18 @@ class DatabaseHarness(harnesses.ResolverHarness):
         conf = cfg.ConfigOpts()
         cellplug.register_opts(conf)
         conf([], project='cellplug', default_config_files=[])
-        conf.set_override(
-            'connection', f'sqlite:///{self._home}/api.db', 'api_database'
-        )
+        conf.set_override('connection', self.make_database(), 'api_database')
         cellplug.sync_api_database(conf)
         router = cellplug.CellRouter.from_conf(conf, database=self._database)
         self._undo.append(router.close)
+
+    def make_database(self) -> str:
+        """The URL of the scratch database.
+
+        For harnesses on another server than SQLite: those also have to
+        break and mend it in their own way.
+        """
+        return f'sqlite:///{self._home}/api.db'
 
     def stop(self) -> None:
         """Close the router and remove the folder."""

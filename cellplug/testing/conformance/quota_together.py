@@ -110,7 +110,9 @@ class TogetherChecks(quota_base.QuotaCase):
             committed += won
             self.assertEqual(1, won + expired, 'ends of one reservation')
             self.assertEqual(0, self.usage('servers')[1], 'reserved')
-        self._check_in_use(2 * committed)
+            # What expired is due: the next round counts.
+            self.exist(servers=2 * committed)
+            self._check_in_use(2 * committed)
 
     def _commit_if_open(self, handle: str) -> int:
         """Commit; how many that were."""
