@@ -172,21 +172,20 @@ _OF_USERS = sa.select(
 ).where(models.project_user_quotas.c.project_id == sa.bindparam('owner'))
 
 
-def of_class(session: tables.Handle, quota_class: str) -> dict[str, int]:
-    """The limits that a class sets, by resource."""
+def of_class(
+    session: tables.Handle, quota_class: str
+) -> dict[tuple[str, ...], int]:
+    """The limits that a class sets, by (resource,)."""
     rows = session.execute(_OF_CLASS, {'owner': quota_class})
-    return {row[0]: row[1] for row in rows}
+    return {(row[0],): row[1] for row in rows}
 
 
 def of_users(
     session: tables.Handle, project_id: str
-) -> dict[str, dict[str, int]]:
-    """The limits that users of a project have of their own, by user."""
-    found: dict[str, dict[str, int]] = {}
+) -> dict[tuple[str, ...], int]:
+    """The limits that users have of their own, by (user, resource)."""
     rows = session.execute(_OF_USERS, {'owner': project_id})
-    for user_id, resource, limit in rows:
-        found.setdefault(user_id, {})[resource] = limit
-    return found
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -12,23 +12,13 @@ from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
 from cellplug import interfaces
-from cellplug.objects import quota
+from cellplug_drivers.quota.database import legacy
+from cellplug_drivers.quota.database import levels
 
 Context = cellplug_context.RequestContext
-_Limits = dict[str, quota.Limit]
+_ByKey = dict[tuple[str, ...], int]
 _queries = db.limit_queries
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Resolved:
-    """The limits that are set, by resource; absent means the default.
-
-    :ivar project: those of the project's total.
-    :ivar user: those of the user; without a user, the project's.
-    """
-
-    project: _Limits
-    user: _Limits
+_tables = db.limit_tables
 
 
 def _look_up(
@@ -36,15 +26,19 @@ def _look_up(
     project_id: str,
     user_id: str | None,
     quota_class: str | None,
+    *,
+    marks: bool = False,
 ) -> Any:
-    return _queries.look_up(context.session, project_id, user_id, quota_class)
+    return _queries.look_up(
+        context.session, project_id, user_id, quota_class, marks=marks
+    )
 
 
-def _of_class(context: Context, quota_class: str) -> dict[str, int]:
+def _of_class(context: Context, quota_class: str) -> _ByKey:
     return _queries.of_class(context.session, quota_class)
 
 
-def _of_users(context: Context, project_id: str) -> dict[str, dict[str, int]]:
+def _of_users(context: Context, project_id: str) -> _ByKey:
     return _queries.of_users(context.session, project_id)
 
 
@@ -60,17 +54,24 @@ def _write(
 class Limits:
     """Reads and writes limits; see :class:`.interfaces.QuotaDriver`.
 
+    What the API database does not name is read in the cells of
+    ``fallback_cells``, item by item and level by level: a limit of the user's
+    in a cell comes before one of the project's in the API database.
+
+    A limit on its way from a cell to the API database is in both, or in one
+    of them; so the cells are asked first, and the API database again after
+    them.
+
     :param options: ``[quota_database]``.
     """
 
     def __init__(self, options: Any, host: interfaces.DriverHost) -> None:
         self._database = host.database
+        self._fallback = legacy.Fallback(options, host)
         single = host.database.api.reader.primary.single.connection
         self._look_up: Callable[..., Any] = single(_look_up)
-        self._of_class: Callable[..., dict[str, int]] = single(_of_class)
-        self._of_users: Callable[..., dict[str, dict[str, int]]] = single(
-            _of_users
-        )
+        self._of_class: Callable[..., _ByKey] = single(_of_class)
+        self._of_users: Callable[..., _ByKey] = single(_of_users)
         self._write: Callable[..., None] = host.database.retrying(
             host.database.api.writer(_write)
         )
@@ -81,17 +82,36 @@ class Limits:
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
-    ) -> Resolved:
-        """The limits of the project, and of the user: one query."""
-        found = self._look_up(context, project_id, user_id, quota_class)
-        user, project, class_, default = (
-            _named(limits, source)
-            for limits, source in zip(
-                found.levels, _queries.LEVELS, strict=True
+        resources: Collection[str] | None = None,
+    ) -> levels.Resolved:
+        """The limits of the project, and of the user: one query.
+
+        Until the cells' tables are known to be empty, they are asked as well.
+
+        :param resources: what has to be known; None for everything.
+        :raises CellUnavailable: if one of those may have a limit in a cell
+            that does not answer.
+        """
+        who = (project_id, user_id, quota_class)
+        if not self._fallback.cells:
+            return levels.resolved(self._look_up(context, *who).levels)
+        found = self._look_up(context, *who, marks=True)
+        questions = levels.questions(*who)
+        replies = self._fallback.ask(
+            context, found.empty, list(questions.values())
+        )
+        answers = dict(zip(questions, replies, strict=True))
+        if not any(answer.asked for answer in answers.values()):
+            return levels.resolved(found.levels)
+        again = self._look_up(context, *who)
+        merged = tuple(
+            {**levels.by_resource(answers.get(level)), **before, **now}
+            for level, (before, now) in enumerate(
+                zip(found.levels, again.levels, strict=True)
             )
         )
-        whole = {**default, **class_, **project}
-        return Resolved(whole, {**whole, **user} if user else whole)
+        levels.check_known(merged, answers, resources)
+        return levels.resolved(merged)
 
     def get_limits(
         self,
@@ -100,19 +120,59 @@ class Limits:
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
-    ) -> _Limits:
+    ) -> levels.Limits:
+        """See :class:`.interfaces.QuotaDriver`."""
         return self.resolve(context, project_id, user_id, quota_class).user
 
-    def get_class_limits(self, context: Context, quota_class: str) -> _Limits:
+    def get_class_limits(
+        self, context: Context, quota_class: str
+    ) -> levels.Limits:
+        """See :class:`.interfaces.QuotaDriver`."""
+        found = self._merged(
+            context,
+            legacy.Question(_tables.CLASSES, {'class_name': quota_class}),
+            lambda: self._of_class(context, quota_class),
+        )
         is_default = quota_class == _queries.DEFAULT_CLASS
-        source = 'default class' if is_default else 'class'
-        return _named(self._of_class(context, quota_class), source)
+        level = levels.DEFAULT_CLASS if is_default else levels.CLASS
+        return levels.named(
+            {key[0]: limit for key, limit in found.items()}, level
+        )
 
     def get_users_limits(
         self, context: Context, project_id: str
-    ) -> dict[str, _Limits]:
-        found = self._of_users(context, project_id)
-        return {user: _named(limits, 'user') for user, limits in found.items()}
+    ) -> dict[str, levels.Limits]:
+        """See :class:`.interfaces.QuotaDriver`."""
+        found = self._merged(
+            context,
+            legacy.Question(_tables.USERS, {'project_id': project_id}),
+            lambda: self._of_users(context, project_id),
+        )
+        by_user: dict[str, dict[str, int]] = {}
+        for (user, resource), limit in found.items():
+            by_user.setdefault(user, {})[resource] = limit
+        return {
+            user: levels.named(limits, levels.USER)
+            for user, limits in by_user.items()
+        }
+
+    def _merged(
+        self,
+        context: Context,
+        question: legacy.Question,
+        read: Callable[[], _ByKey],
+    ) -> _ByKey:
+        """What stands in the API database, and else in a cell; by key."""
+        if not self._fallback.cells:
+            return read()
+        marks = self._fallback.marks(context)
+        before = read()
+        (answer,) = self._fallback.ask(context, marks, [question])
+        if answer.error is not None:
+            raise answer.error
+        if not answer.asked:
+            return before
+        return {**answer.limits, **before, **read()}
 
     def set_limits(
         self,
@@ -122,11 +182,17 @@ class Limits:
         project_id: str,
         user_id: str | None = None,
     ) -> None:
+        """See :class:`.interfaces.QuotaDriver`.
+
+        Set in the API database, which comes before the cells. What is removed
+        is removed in the cells first: it would rise again otherwise.
+        """
         if user_id is None:
-            self._set(context, 'quotas', (project_id,), limits)
+            owner = {'project_id': project_id}
+            self._set(context, _tables.PROJECTS, owner, limits)
         else:
-            owner = (project_id, user_id)
-            self._set(context, 'project_user_quotas', owner, limits)
+            owner = {'project_id': project_id, 'user_id': user_id}
+            self._set(context, _tables.USERS, owner, limits)
 
     def set_class_limits(
         self,
@@ -135,13 +201,15 @@ class Limits:
         *,
         quota_class: str,
     ) -> None:
-        self._set(context, 'quota_classes', (quota_class,), limits)
+        """See :class:`.interfaces.QuotaDriver`."""
+        owner = {'class_name': quota_class}
+        self._set(context, _tables.CLASSES, owner, limits)
 
     def _set(
         self,
         context: Context,
         table: str,
-        owner: tuple[str, ...],
+        owner: Mapping[str, str],
         limits: Mapping[str, int | None],
     ) -> None:
         if self._database.has_open_api_transaction(context):
@@ -150,12 +218,8 @@ class Limits:
                 'request has one open on the API database; set them before '
                 'it begins, or after it has ended'
             )
+        removed = {name for name, limit in limits.items() if limit is None}
+        if removed:
+            self._fallback.remove(table, owner, removed)
         own = cellplug_context.InternalContext()
-        self._write(own, table, owner, limits)
-
-
-def _named(limits: dict[str, int], source: str) -> _Limits:
-    return {
-        resource: quota.Limit(resource, limit, source)
-        for resource, limit in limits.items()
-    }
+        self._write(own, table, tuple(owner.values()), limits)

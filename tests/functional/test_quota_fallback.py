@@ -1,0 +1,449 @@
+"""Limits that still stand in cells: read, hidden, removed; never lost."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from cellplug import exception
+from cellplug.db import limit_tables
+from tests.functional import databases
+from tests.functional import helpers_legacy
+
+
+def values(limits):
+    """{resource: (limit, source)} of what a reader returned."""
+    return {
+        name: (limit.limit, limit.source) for name, limit in limits.items()
+    }
+
+
+class FallbackTests(helpers_legacy.LegacyTestCase):
+    def get(self, project='p', user=None, quota_class=None):
+        found = self.limits.get_limits(
+            self.context(),
+            project_id=project,
+            user_id=user,
+            quota_class=quota_class,
+        )
+        return values(found)
+
+    def set(self, limits, project='p', user=None):
+        self.limits.set_limits(
+            self.context(), limits, project_id=project, user_id=user
+        )
+
+    # -- what is read where -------------------------------------------------
+
+    def test_per_item_the_api_database_comes_first(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 10)
+        first.add('quotas', 'p', 'ram', 20)
+        self.set({'cores': 5})
+        self.assertEqual(
+            {'cores': (5, 'project'), 'ram': (20, 'project')}, self.get()
+        )
+
+    def test_the_first_cell_that_has_a_limit_wins(self):
+        first, second = self.deploy_legacy()
+        second.add('quotas', 'p', 'cores', 2)
+        second.add('quotas', 'p', 'ram', 2)
+        first.add('quotas', 'p', 'cores', 1)
+        self.assertEqual(
+            {'cores': (1, 'project'), 'ram': (2, 'project')}, self.get()
+        )
+
+    def test_the_order_of_the_option_counts(self):
+        first, second = self.deploy_legacy(fallback=['cell2', 'cell1'])
+        first.add('quotas', 'p', 'cores', 1)
+        second.add('quotas', 'p', 'cores', 2)
+        self.assertEqual({'cores': (2, 'project')}, self.get())
+
+    def test_cells_are_named_by_uuid_as_well(self):
+        (first,) = self.deploy_legacy(1)
+        first.add('quotas', 'p', 'cores', 1)
+        uuid = self.deployment.cells[0].uuid
+        self.limits = self.new_limits([uuid.upper()])
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+
+    def test_a_level_in_a_cell_comes_before_the_next_in_the_api(self):
+        first, _ = self.deploy_legacy()
+        first.add('project_user_quotas', ('p', 'u'), 'cores', 3)
+        first.add('quota_classes', 'gold', 'ram', 4)
+        first.add('quota_classes', 'gold', 'cores', 400)
+        self.set({'cores': 30})
+        self.limits.set_class_limits(
+            self.context(), {'ram': 40, 'disk': 50}, quota_class='default'
+        )
+        self.assertEqual(
+            {
+                'cores': (3, 'user'),
+                'ram': (4, 'class'),
+                'disk': (50, 'default class'),
+            },
+            self.get(user='u', quota_class='gold'),
+        )
+        resolved = self.limits.resolve(self.context(), 'p', 'u', 'gold')
+        self.assertEqual((30, 'project'), values(resolved.project)['cores'])
+        self.assertEqual((3, 'user'), values(resolved.user)['cores'])
+
+    def test_the_default_class_is_read_in_cells_too(self):
+        """There, its fallback was dead code."""
+        _, second = self.deploy_legacy()
+        second.add('quota_classes', 'default', 'cores', 7)
+        self.assertEqual({'cores': (7, 'default class')}, self.get())
+        self.assertEqual(
+            {'cores': (7, 'default class')},
+            values(self.limits.get_class_limits(self.context(), 'default')),
+        )
+        self.limits.set_class_limits(
+            self.context(), {'ram': 8}, quota_class='default'
+        )
+        self.assertEqual(
+            {'cores': (7, 'default class'), 'ram': (8, 'default class')},
+            self.get(quota_class='default'),
+        )
+
+    def test_limits_of_users_are_counted_once(self):
+        """There, a list held those of both databases."""
+        first, second = self.deploy_legacy()
+        first.add('project_user_quotas', ('p', 'u'), 'cores', 3)
+        second.add('project_user_quotas', ('p', 'u'), 'cores', 4)
+        second.add('project_user_quotas', ('p', 'v'), 'cores', 5)
+        self.set({'cores': 6, 'ram': 9}, user='u')
+        found = self.limits.get_users_limits(self.context(), 'p')
+        self.assertEqual(
+            {
+                'u': {'cores': (6, 'user'), 'ram': (9, 'user')},
+                'v': {'cores': (5, 'user')},
+            },
+            {user: values(limits) for user, limits in found.items()},
+        )
+
+    def test_a_null_limit_is_unlimited_and_a_negative_one_too(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', None)
+        first.add('quotas', 'p', 'ram', -7)
+        self.assertEqual(
+            {'cores': (-1, 'project'), 'ram': (-1, 'project')}, self.get()
+        )
+
+    def test_a_limit_that_is_none_is_an_error_that_says_where(self):
+        first, _ = self.deploy_legacy(limit=sa.String(20))
+        row = first.add('quotas', 'p', 'cores', 'a few')
+        error = self.assertRaises(exception.ConfigurationError, self.get)
+        for word in ('quotas', 'cell1', f'row {row}', 'a few'):
+            self.assertIn(word, str(error))
+
+    def test_strings_match_exactly(self):
+        """MariaDB's old tables take these for one project."""
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'P', 'cores', 1)
+        first.add('quotas', 'p ', 'cores', 2)
+        self.assertEqual({}, self.get())
+        self.set({'cores': None})
+        self.assertEqual(2, len(first.rows('quotas')))
+
+    def test_it_does_not_matter_where_the_request_is_aimed(self):
+        """There, the fallback read whatever database that was."""
+        first, second = self.deploy_legacy(fallback=['cell1'])
+        first.add('quotas', 'p', 'cores', 1)
+        second.add('quotas', 'p', 'cores', 2)
+        for cell in ('cell1', 'cell2'):
+            found = self.limits.get_limits(self.targeted(cell), project_id='p')
+            self.assertEqual({'cores': (1, 'project')}, values(found))
+
+    def test_without_fallback_cells_no_cell_is_read(self):
+        first, _ = self.deploy_legacy(fallback=[])
+        first.add('quotas', 'p', 'cores', 1)
+        self.assertEqual({}, self.get())
+
+    def test_an_unknown_cell_is_an_error_that_names_the_option(self):
+        self.deploy_legacy()
+        self.limits = self.new_limits(['cell1', 'cell9'])
+        error = self.assertRaises(exception.ConfigurationError, self.get)
+        self.assertIn("fallback_cells: cell 'cell9'", str(error))
+
+    def test_in_an_open_transaction_it_reads_as_well(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        context = self.context()
+        with self.database.api.reader.using(context):
+            found = self.limits.get_limits(context, project_id='p')
+        self.assertEqual({'cores': (1, 'project')}, values(found))
+        self.assertEqual(set(), self.marks())
+
+    # -- soft deletes -------------------------------------------------------
+
+    def test_rows_deleted_softly_do_not_count(self):
+        first, _ = self.deploy_legacy()
+        gone = first.add('quotas', 'p', 'cores', 1, deleted=5)
+        self.assertEqual({}, self.get())
+        self.assertIn(('quotas', 'cell1'), self.marks())
+        self.assertEqual([gone], [*first.rows('quotas', deleted=True)])
+
+    def test_deleted_may_be_a_truth_value(self):
+        first, _ = self.deploy_legacy(deleted=sa.Boolean, live=False)
+        first.add('quotas', 'p', 'cores', 1, deleted=True)
+        first.add('quotas', 'p', 'ram', 2)
+        self.assertEqual({'ram': (2, 'project')}, self.get())
+        self.assertNotIn(('quotas', 'cell1'), self.marks())
+        self.assertIn(('quotas', 'cell2'), self.marks())
+
+    def test_deleted_may_be_missing(self):
+        first, _ = self.deploy_legacy(deleted=None)
+        first.add('quotas', 'p', 'cores', 1)
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+        self.assertEqual({}, self.get('q'))
+        self.assertNotIn(('quotas', 'cell1'), self.marks())
+        self.assertIn(('quotas', 'cell2'), self.marks())
+
+    def test_deleted_may_be_a_string_or_null(self):
+        first, _ = self.deploy_legacy(deleted=sa.String(36), live='')
+        first.add('quotas', 'p', 'cores', 1, deleted='some-uuid')
+        first.add('quotas', 'p', 'ram', 2)
+        first.add('quotas', 'p', 'disk', 3, deleted=None)
+        self.assertEqual(
+            {'ram': (2, 'project'), 'disk': (3, 'project')}, self.get()
+        )
+
+    # -- marks --------------------------------------------------------------
+
+    def test_a_table_that_answers_empty_is_marked(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'somebody else', 'cores', 1)
+        self.get(user='u')
+        self.assertEqual(
+            {
+                ('quotas', 'cell2'),
+                ('project_user_quotas', 'cell1'),
+                ('project_user_quotas', 'cell2'),
+                ('quota_classes', 'cell1'),
+                ('quota_classes', 'cell2'),
+            },
+            self.marks(),
+        )
+
+    def test_a_table_that_does_not_exist_is_empty(self):
+        first, second = self.deploy_legacy()
+        for table in limit_tables.OWNERS:
+            first.drop(table)
+        second.add('quotas', 'p', 'cores', 1)
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+        self.assertIn(('quotas', 'cell1'), self.marks())
+
+    def test_while_all_is_marked_no_cell_is_asked(self):
+        """One query, as without a fallback; so the cells may be gone."""
+        self.deploy_legacy()
+        self.get(user='u')
+        self.set({'cores': 3})
+        for cell in ('cell1', 'cell2'):
+            self.break_cell(cell)
+        self.assertEqual({'cores': (3, 'project')}, self.get(user='u'))
+        self.assertEqual({}, self.limits.get_users_limits(self.context(), 'p'))
+        self.assertEqual(
+            {}, self.limits.get_class_limits(self.context(), 'gold')
+        )
+        self.set({'cores': None}, user='u')
+        self.set({'cores': None})
+        self.assertEqual({}, self.get(user='u'))
+
+    def test_a_marked_cell_beside_one_that_is_not(self):
+        _, second = self.deploy_legacy()
+        second.add('quotas', 'p', 'cores', 1)
+        self.get()
+        self.break_cell('cell1')
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+
+    # -- a cell that is down ------------------------------------------------
+
+    def test_a_cell_that_is_down_is_an_error_that_names_it(self):
+        self.deploy_legacy()
+        self.break_cell('cell2')
+        for call in (
+            self.get,
+            lambda: self.limits.get_users_limits(self.context(), 'p'),
+            lambda: self.limits.get_class_limits(self.context(), 'gold'),
+        ):
+            error = self.assertRaises(exception.CellUnavailable, call)
+            self.assertEqual('cell2', error.cell_name)
+
+    def test_a_cell_that_is_down_is_never_marked(self):
+        self.deploy_legacy()
+        down = self.break_cell('cell2')
+        self.assertRaises(exception.CellUnavailable, self.get, user='u')
+        self.assertEqual(
+            {(table, 'cell1') for table in limit_tables.OWNERS}, self.marks()
+        )
+        self.mend_cell(down)
+        self.legacy[1].add('quotas', 'p', 'cores', 1)
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+
+    def test_what_is_settled_needs_no_cell_that_is_down(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'ram', 2)
+        self.set({'cores': 1})
+        self.break_cell('cell2')
+
+        def resolve(user, *resources):
+            return self.limits.resolve(
+                self.context(), 'p', user, None, resources
+            )
+
+        found = resolve(None, 'cores', 'ram').project
+        self.assertEqual(
+            {'cores': (1, 'project'), 'ram': (2, 'project')}, values(found)
+        )
+        # The user may have one of his own there, and disk anybody.
+        self.assertRaises(exception.CellUnavailable, resolve, 'u', 'cores')
+        self.assertRaises(exception.CellUnavailable, resolve, None, 'disk')
+        self.set({'cores': 1}, user='u')
+        self.assertEqual(
+            {'cores': (1, 'user')},
+            {
+                name: limit
+                for name, limit in values(resolve('u', 'cores').user).items()
+                if name == 'cores'
+            },
+        )
+
+    def test_a_later_cell_does_not_answer_for_one_that_is_down(self):
+        _, second = self.deploy_legacy()
+        second.add('quotas', 'p', 'cores', 1)
+        self.break_cell('cell1')
+        error = self.assertRaises(
+            exception.CellUnavailable,
+            self.limits.resolve,
+            self.context(),
+            'p',
+            None,
+            None,
+            ['cores'],
+        )
+        self.assertEqual('cell1', error.cell_name)
+
+    # -- set and remove -----------------------------------------------------
+
+    def test_what_is_removed_does_not_rise_again(self):
+        """There, it was removed in the cell only if the API had none."""
+        first, second = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        first.add('quotas', 'p', 'ram', 1)
+        second.add('quotas', 'p', 'cores', 2)
+        self.set({'cores': 3})
+        self.set({'cores': None})
+        self.assertEqual({'ram': (1, 'project')}, self.get())
+        self.assertEqual({}, second.rows('quotas', deleted=True))
+
+    def test_users_and_classes_too(self):
+        first, _ = self.deploy_legacy()
+        first.add('project_user_quotas', ('p', 'u'), 'cores', 1)
+        first.add('project_user_quotas', ('p', 'v'), 'cores', 1)
+        first.add('quota_classes', 'gold', 'cores', 1)
+        self.set({'cores': None}, user='u')
+        self.limits.set_class_limits(
+            self.context(), {'cores': None}, quota_class='gold'
+        )
+        self.assertEqual({}, self.get(user='u', quota_class='gold'))
+        self.assertEqual({'cores': (1, 'user')}, self.get(user='v'))
+
+    def test_setting_touches_no_cell(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        self.break_cell('cell1')
+        self.set({'cores': 3})
+        self.assertEqual(1, len(first.rows('quotas')))
+        self.assertEqual({('p', 'cores'): 3}, self.api_rows('quotas'))
+
+    def test_nothing_is_removed_while_a_cell_is_down(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        self.set({'cores': 3})
+        self.break_cell('cell2')
+        error = self.assertRaises(
+            exception.CellUnavailable, self.set, {'cores': None, 'ram': 9}
+        )
+        self.assertEqual('cell2', error.cell_name)
+        self.assertEqual({('p', 'cores'): 3}, self.api_rows('quotas'))
+        self.assertEqual(1, len(first.rows('quotas')))
+
+    def test_removing_where_the_tables_are_missing(self):
+        first, second = self.deploy_legacy()
+        first.drop('quotas')
+        second.add('quotas', 'p', 'cores', 1)
+        self.set({'cores': None})
+        self.assertEqual({}, second.rows('quotas'))
+
+    def test_in_a_transaction_of_the_request_nothing_is_set(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        context = self.context()
+        with self.database.api.writer.using(context):
+            for limits in ({'cores': 1}, {'cores': None}):
+                self.assertRaises(
+                    exception.TransactionInProgress,
+                    self.limits.set_limits,
+                    context,
+                    limits,
+                    project_id='p',
+                )
+        self.assertEqual(1, len(first.rows('quotas')))
+        self.assertEqual({}, self.api_rows('quotas'))
+
+    def test_a_transaction_in_a_cell_does_not_matter(self):
+        first, _ = self.deploy_legacy()
+        first.add('quotas', 'p', 'cores', 1)
+        cctxt = self.targeted('cell2')
+        with self.database.writer.using(cctxt):
+            self.limits.set_limits(cctxt, {'ram': 2}, project_id='p')
+            found = self.limits.get_limits(cctxt, project_id='p')
+        self.assertEqual(
+            {'cores': (1, 'project'), 'ram': (2, 'project')}, values(found)
+        )
+
+    def test_setters_at_the_same_moment(self):
+        self.deploy_legacy(1, fallback=[])
+
+        def put(limit):
+            def call():
+                names = {f'r{n}': limit for n in range(6)}
+                order = [*names.items()]
+                if limit % 2:
+                    order.reverse()
+                for _ in range(5):
+                    self.set(dict(order))
+                return True
+
+            return call
+
+        race = databases.Race(*(put(n) for n in range(4)))
+        self.assertEqual([True] * 4, race.outcomes)
+        (one,) = {limit for limit, _ in self.get().values()}
+        self.assertIn(one, range(4))
+
+
+class TestFallbackOnSqlite(FallbackTests):
+    def test_while_all_is_marked_it_is_one_query(self):
+        """Seen where nothing goes past SQLAlchemy's events."""
+        self.deploy_legacy()
+        self.get(user='u', quota_class='gold')
+        statements = []
+        engines = self.database.binding.registry.engines('api')
+        sa.event.listen(
+            engines.manager(single=True).engine,
+            'before_cursor_execute',
+            lambda *event: statements.append(event[2]),
+        )
+        self.get(user='u', quota_class='gold')
+        (one,) = (text for text in statements if text.startswith('SELECT'))
+        self.assertIn('UNION ALL', one)
+
+
+class TestFallbackOnMariaDB(FallbackTests):
+    backend = 'mariadb'
+
+
+class TestFallbackOnPostgreSQL(FallbackTests):
+    backend = 'postgresql'
+
+
+del FallbackTests
