@@ -20,7 +20,8 @@ class _Lab(base.Command):
     """What the commands have in common."""
 
     exit_codes = {  # noqa: RUF012 (as in the base class)
-        outcome.DONE: 'every instance lies where its mapping says',
+        outcome.DONE: 'every instance lies where its mapping says, and every '
+        'quota counts what is there',
         outcome.FAILED: 'one does not, or the lab could not run to its end',
     }
 
@@ -62,9 +63,10 @@ class LabRun(_Lab):
     """Run a whole deployment on this machine and show where requests go.
 
     An API database, cell0 and N cells, an example service with a worker for
-    each cell, and a stream of requests. Afterwards every database is opened
-    once more, by itself, to check that each instance lies in the cell that
-    its mapping says.
+    each cell, and a stream of requests, some of which are over quota.
+    Afterwards every database is opened once more, by itself, to check that
+    each instance lies in the cell that its mapping says, and that each
+    quota's usage is what all cells hold together.
 
     By default the databases are SQLite files and messages stay within this
     process: nothing needs to be installed, and nothing is left behind.
@@ -74,6 +76,7 @@ class LabRun(_Lab):
 examples:
   cellplug-manage lab run --directory /tmp/lab
   cellplug-manage lab run --real --cells 5
+  cellplug-manage lab run --crash --seed 7
   cellplug-manage lab run \\
       --database-connection 'mysql+pymysql://user:password@host/lab_{cell}' \\
       --transport-url 'rabbit://user:password@host/lab_{cell}'
@@ -84,8 +87,17 @@ left in them, or in the directory, is continued: its cells stay, and new
 instances are added.
 
 With --config-file FILE, the drivers are those that FILE chooses, by
-[resolver] driver and [transport_cache] driver, with their options. The lab
-takes no database, queue or cell from FILE."""
+[resolver] driver, [transport_cache] driver and [quota] driver, with their
+options. The lab takes no database, queue or cell from FILE. With the quota
+driver noop everything is unlimited, and there are no books to check.
+
+With --crash, users ask three API processes to boot and delete at random,
+while processes are killed with -9 and started anew. With --real or servers
+of your own, API processes and workers are killed in turn. On SQLite files,
+messages do not leave a process: each API process has the workers in it, and
+both die together. Then everything ends; what was left behind is shown,
+reservations are expired (by a clock that is put forward), usages are counted
+anew, and the books are shown before and after."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The parser, with what the deployment is made of."""
@@ -102,8 +114,9 @@ takes no database, queue or cell from FILE."""
             type=int,
             default=30,
             metavar='N',
-            help='instances to boot, 1 to 100000 (default: 30); one more '
-            'fits into no cell and goes to cell0',
+            help='instances to boot, 1 to 100000 (default: 30), which is '
+            'what the quota admits; one more fits into no cell and goes to '
+            'cell0. With --crash: instances that there may be at a time',
         )
         parser.add_argument(
             '--directory',
@@ -113,6 +126,7 @@ takes no database, queue or cell from FILE."""
             "lab's, which is continued (default: a temporary one)",
         )
         _add_server_options(parser)
+        _add_crash_options(parser)
         return parser
 
     def work(self, parsed_args: argparse.Namespace) -> int:
@@ -128,6 +142,8 @@ takes no database, queue or cell from FILE."""
             instances=parsed_args.instances,
             directory=parsed_args.directory,
             real=parsed_args.real,
+            crash=parsed_args.crash,
+            seed=parsed_args.seed,
             config_files=tuple(self.app.options.config_file),
             config_dirs=tuple(self.app.options.config_dir),
             database_template=parsed_args.database_connection,
@@ -150,7 +166,9 @@ takes no database, queue or cell from FILE."""
 class LabCheck(_Lab):
     """Check a kept lab: whether each instance lies where its mapping says.
 
-    Every database is opened by itself, with SQLAlchemy alone.
+    And whether each quota's usage is what all cells hold together, with
+    nothing reserved. Every database is opened by itself, with SQLAlchemy
+    alone.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -193,6 +211,23 @@ def _add_server_options(parser: argparse.ArgumentParser) -> None:
         '--transport-url',
         metavar='TEMPLATE',
         help='on your message broker: a URL with {cell} in it',
+    )
+
+
+def _add_crash_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--crash',
+        action='store_true',
+        help='kill processes at random while requests flow, and show that '
+        'the quotas are right again afterwards',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        metavar='N',
+        help='with --crash: a number that decides who is killed and what '
+        'users ask for; the moments are up to the machine (default: another '
+        'one each time, which is shown)',
     )
 
 

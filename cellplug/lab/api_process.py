@@ -82,7 +82,7 @@ class Users:
     def _delete(self, context: cellplug.RequestContext) -> str:
         uuids = sorted(row['uuid'] for row in self._api.list(context))
         if not uuids:
-            return 'gone'
+            return self._boot(context)
         chosen = self._random.choice(uuids)
         self._api.delete(context, chosen)
         return f'{DELETED} {chosen}'

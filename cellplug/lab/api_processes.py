@@ -17,6 +17,9 @@ from cellplug.lab import processes
 _FINISH_TIMEOUT = 60.0
 """Seconds in which the requests under way must have ended."""
 
+_LOOK_EVERY = 0.2
+"""Seconds between two looks whether all still live."""
+
 
 class _Followed:
     """One of them, and what it said since it was started last.
@@ -84,15 +87,21 @@ class _Said:
     """What all of them said of their requests."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._condition = threading.Condition()
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.deleted: list[str] = []
 
     def note(self, outcome: str, *uuids: str) -> None:
         """A request has ended."""
-        with self._lock:
+        with self._condition:
             self.outcomes[outcome] += 1
             self.deleted += uuids
+            self._condition.notify_all()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of a request, but not for long."""
+        with self._condition:
+            self._condition.wait(seconds)
 
 
 class APIProcesses:
@@ -141,25 +150,30 @@ class APIProcesses:
             )
             self._all[name] = _Followed(process, self._said)
 
+    @property
     def at_work(self) -> list[str]:
-        """The names of those that can be killed in the midst of a request.
+        """The names of those that can be killed in the midst of a request."""
+        return [n for n, one in self._all.items() if one.at_work.is_set()]
 
-        Waits until there is one.
+    @property
+    def ended(self) -> int:
+        """How many requests have ended."""
+        return self._said.outcomes.total()
 
-        :raises LabError: if none gets so far, or one ends.
+    def wait_for(self, requests: int) -> None:
+        """Wait until so many have ended, and one process is at work.
+
+        :raises LabError: if that takes too long, or a process ends.
         """
         deadline = time.monotonic() + processes.START_TIMEOUT
-        while True:
-            found = [n for n, one in self._all.items() if one.at_work.is_set()]
-            if found:
-                return found
+        while self.ended < requests or not self.at_work:
             self.check()
             if time.monotonic() > deadline:
                 raise errors.LabError(
-                    'no API process ended a request within '
+                    'the API processes ended too few requests within '
                     f'{processes.START_TIMEOUT:g} s'
                 )
-            next(iter(self._all.values())).at_work.wait(0.1)
+            self._said.wait(_LOOK_EVERY)
 
     def check(self) -> None:
         """Do nothing while all of them live.

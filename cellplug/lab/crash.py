@@ -27,8 +27,11 @@ KILLS = 6
 
 API_PROCESSES = 3
 
-_PAUSES = (0.1, 0.8)
-"""Seconds between kills: from, to."""
+_REQUESTS = (5, 15)
+"""How many requests end between two kills: from, to."""
+
+_DELAY = 0.05
+"""Seconds, at most, from the end of one request into those under way."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -165,11 +168,11 @@ class Crashing:
         began = time.monotonic()
         kills = []
         for turn in itertools.islice(itertools.cycle([True, False]), KILLS):
-            time.sleep(dice.uniform(*_PAUSES))
-            apis.check()
+            apis.wait_for(apis.ended + dice.randint(*_REQUESTS))
+            time.sleep(dice.uniform(0, _DELAY))
             self._deployment.workers.check()
             if turn or not workers:
-                name = dice.choice(apis.at_work())
+                name = dice.choice(apis.at_work)
                 doing = apis.kill(name)
             else:
                 name = dice.choice(sorted(workers))

@@ -160,20 +160,23 @@ class _Screen:
         """One row for each cell, with what it got and what it holds."""
         report = self._report
         table = drawing.Table(self._console, 'The cells')
-        table.columns_of('Cell')
-        table.columns_of('UUID')
-        table.columns_of('Booted', justify='right')
+        table.columns_of('Cell', 'UUID')
+        # Where processes are killed, nobody knows what they have booted.
+        booted = None if report.crash else report.booted()
+        if booted is not None:
+            table.columns_of('Booted', justify='right')
         table.columns_of('Holds', justify='right')
         if self._with_urls:
             table.columns_of('Database')
-        booted = report.booted()
         for cell in report.cells:
             row = [
                 rich.text.Text(cell.name, style=self._styles[cell.uuid]),
                 rich.text.Text(cell.uuid),
-                rich.text.Text(str(booted[cell.uuid])),
-                rich.text.Text(str(report.check.rows.get(cell.name, '?'))),
             ]
+            if booted is not None:
+                row.append(rich.text.Text(str(booted[cell.uuid])))
+            holds = report.check.rows.get(cell.name, '?')
+            row.append(rich.text.Text(str(holds)))
             if self._with_urls:
                 url = urls.mask(cell.database_connection).partition('?')[0]
                 row.append(rich.text.Text(url, style='dim'))

@@ -72,7 +72,7 @@ def _books(
     table.columns_of('\nUser', '\nResource')
     for when in ('Before', 'After'):
         table.columns_of(
-            f'{when}:\nin use', '\nreserved', '\nin the cells', justify='right'
+            f'{when}\nin use', '\nreserved', '\nin cells', justify='right'
         )
     then = {(one.user, one.resource): one for one in _ours(before)}
     for one in _ours(after):
