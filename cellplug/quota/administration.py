@@ -260,7 +260,7 @@ class Administration:
             names,
             project_id=project_id,
             user_id=user_id,
-            count=counting.Counter(self._known.all, context, project_id),
+            count=counting.Counter(self._known.live, context, project_id),
             per_project=self._known.per_project(names),
         )
 

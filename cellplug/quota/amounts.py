@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from cellplug import exception
 from cellplug.objects import quota
+
+_LEGIBLE = 128
 
 
 def check_limit(name: str, value: Any) -> int:
@@ -46,10 +49,14 @@ def check_count(name: str, value: Any) -> int:
 def _check(name: str, value: Any, least: int, greatest: int) -> int:
     # True is an integer to Python, and 1 to a database.
     if isinstance(value, bool) or not isinstance(value, int):
-        raise exception.InvalidInput(name, f'{value!r} is no integer')
-    if not least <= value <= greatest:
         raise exception.InvalidInput(
-            name, f'{value} is not between {least} and {greatest}'
+            name, f'{reprlib.repr(value)} is no integer'
+        )
+    if not least <= value <= greatest:
+        # Python refuses to write out integers of thousands of digits.
+        shown = value if value.bit_length() < _LEGIBLE else 'the number'
+        raise exception.InvalidInput(
+            name, f'{shown} is not between {least} and {greatest}'
         )
     return value
 

@@ -51,8 +51,7 @@ class Counter:
         project_id: str,
     ) -> None:
         self._known = known
-        # What is counted must not depend on where the caller is aimed.
-        self._context = context.untargeted()
+        self._context = context
         self._project_id = project_id
 
     def __call__(
@@ -62,10 +61,12 @@ class Counter:
 
         :raises InvalidInput: if a function returned what is no count.
         """
+        # What is counted must not depend on where the caller is aimed.
+        context = self._context.untargeted()
         values: dict[str, int] = {}
         missing: dict[str, str] = {}
         for function, together in self._by_function(names).items():
-            found = function(self._context, self._project_id, user_id)
+            found = function(context, self._project_id, user_id)
             counts = _checked(together, found)
             values.update(counts.values)
             missing.update(counts.missing)

@@ -101,7 +101,7 @@ class QuotaEngine(administration.Administration):
             project_id=project_id,
             user_id=user_id,
             defaults=self._known.defaults(wanted),
-            count=counting.Counter(self._known.all, context, project_id),
+            count=counting.Counter(self._known.live, context, project_id),
             expire=expire,
             quota_class=quota_limits.class_of(context, project_id),
             per_project=self._known.per_project(wanted),
@@ -212,7 +212,7 @@ class QuotaEngine(administration.Administration):
         self._known.check([resource], COUNTABLE, RESERVABLE)
         project_id, _ = subject.of(context, project_id, None)
         _, user_id = subject.checked(project_id, user_id)
-        count = counting.Counter(self._known.all, context, project_id)
+        count = counting.Counter(self._known.live, context, project_id)
         return counting.complete(count, [resource], user_id)[resource]
 
     def count_check(
@@ -240,7 +240,7 @@ class QuotaEngine(administration.Administration):
         for name, delta in wanted.items():
             amounts.check_delta(name, delta)
         levels = self._levels(context, wanted, project_id, user_id)
-        count = counting.Counter(self._known.all, context, project_id)
+        count = counting.Counter(self._known.live, context, project_id)
         used = [
             counting.complete(count, wanted, user)
             for user in (None, user_id)[: len(levels)]

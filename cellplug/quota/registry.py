@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import types
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 from oslo_config import cfg
 
 from cellplug import exception
+from cellplug.objects import identifiers
 from cellplug.quota import amounts
 from cellplug.quota import resources
 
@@ -25,11 +27,16 @@ _WANTED: Mapping[Kind, str] = types.MappingProxyType(
 
 
 class Registry:
-    """Registered once, looked up by any number of threads."""
+    """Registered once, looked up by any number of threads.
+
+    :ivar live: every resource by name, also those to come.
+    """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self._known: dict[str, resources.Resource] = {}
+        self.live: Mapping[str, resources.Resource]
+        self.live = types.MappingProxyType(self._known)
 
     @property
     def all(self) -> Mapping[str, resources.Resource]:
@@ -75,12 +82,12 @@ class Registry:
         """
         wanted = list(names)
         unknown = [
-            str(name)
+            name
             for name in wanted
             if not isinstance(name, str) or name not in self._known
         ]
         if unknown:
-            raise exception.QuotaResourceUnknown(unknown)
+            raise exception.QuotaResourceUnknown(map(_shown, unknown))
         if kinds:
             self.refuse(
                 (n for n in wanted if not isinstance(self._known[n], kinds)),
@@ -129,3 +136,14 @@ class Registry:
             return amounts.check_limit(where, value)
         except exception.InvalidInput as exc:
             raise exception.ConfigurationError(str(exc)) from None
+
+
+def _shown(name: Any) -> str:
+    """A name that nobody registered, in one line."""
+    if (
+        isinstance(name, str)
+        and name.isprintable()
+        and 0 < len(name) <= identifiers.NAME_LENGTH
+    ):
+        return name
+    return reprlib.repr(name)

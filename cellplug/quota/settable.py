@@ -51,7 +51,7 @@ class Settable:
         )
         shared = {
             name: not isinstance(
-                self._known.all[name], resources.AbsoluteResource
+                self._known.live[name], resources.AbsoluteResource
             )
             for name in names
         }
