@@ -96,6 +96,15 @@ class CellRouter(targeting.Targeting):
         return cls(parts)
 
     @property
+    def conf(self) -> cfg.ConfigOpts:
+        """The configuration it was made from.
+
+        What a service offers by entry points registers its options here:
+        another program, such as cellplug-manage, does not know them.
+        """
+        return self._parts.conf
+
+    @property
     def drivers(self) -> cellplug_loader.Loader:
         """The loader of this router's drivers."""
         return self._parts.loader

@@ -91,8 +91,8 @@ columns: resource, limit (-1: unlimited), source (class, default class,
                 (name, limit.limit, limit.source)
                 for name, limit in sorted(found.in_force().items())
             ]
-        if not rows:
-            self.say(quota_books.registered(router.quotas))
+            if not rows:
+                self.say(quota_books.registered(router.quotas))
         return (
             ('resource', 'limit', 'source'),
             quota_columns.table(rows, bounds=[1]),

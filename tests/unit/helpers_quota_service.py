@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 import cellplug
 
+GROUP = 'quota_service'
 METADATA = sa.MetaData()
 INSTANCES = sa.Table(
     'instances',
@@ -45,8 +46,12 @@ def resources(router: Any) -> list[Any]:
             context, count, project_id, user_id
         )
 
+    # What a service knows of its options, no other program does.
+    router.conf.register_opts([cfg.IntOpt('quota_cores', default=20)], GROUP)
     return [
-        cellplug.ReservableResource('cores', sync=sync, default=20),
+        cellplug.ReservableResource(
+            'cores', sync=sync, option=(GROUP, 'quota_cores')
+        ),
         cellplug.ReservableResource('instances', sync=sync, default=10),
         cellplug.ReservableResource(
             'networks', sync=sync, default=3, per_project=True

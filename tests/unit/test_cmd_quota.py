@@ -185,6 +185,19 @@ class ShowTest(QuotaTestCase):
         self.assertEqual('class', shown['instances']['source'])
         self.assertEqual('default class', shown['cores']['source'])
 
+    def test_a_default_is_what_the_service_is_configured_for(self) -> None:
+        self.run_command.write(
+            {
+                'api_database': [f'connection = {self.run_command.api_url}'],
+                'quota_service': ['quota_cores = 44'],
+            }
+        )
+        shown = self.by_resource('show', '--project', 'demo')
+        self.assertEqual(44, shown['cores']['limit'])
+        self.assertEqual('default', shown['cores']['source'])
+        (row,) = self.assertUnwritten('class-set', 'default', 'cores=1')
+        self.assertEqual(44, row['old'])
+
     def test_a_limit_whose_service_is_gone_is_marked(self) -> None:
         with self.service.router() as router:
             router.quotas.driver.set_limits(
