@@ -243,8 +243,9 @@ class Database:
         """Repeat the function when its transaction lost a conflict.
 
         Deadlocks, certification conflicts and lock waits are repeated, with
-        jitter, at most :data:`cellplug.db.retry.MAX_RETRIES` times. Outermost
-        only: a repeated inner transaction would lose what the outer wrote.
+        jitter, until it succeeds: for 15 seconds, and at least ten times.
+        Then the conflict's error goes through. Outermost only: a repeated
+        inner transaction would lose what the outer wrote.
 
         :raises TransactionInProgress: if the request has one open here.
         """
