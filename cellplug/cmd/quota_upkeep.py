@@ -132,7 +132,9 @@ def _tried(
         if counts.missing:
             raise exception.CountIncomplete(wanted, counts.missing)
         after[level] = counts.values
-    held = books.reservations(None)
+    open_ = books.reservations(None)
+    # Those past their time would be expired first.
+    held = [one for one in open_ if one not in _late(open_)]
     return after, frozenset(name for one in held for name in one.deltas)
 
 

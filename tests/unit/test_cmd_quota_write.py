@@ -289,6 +289,13 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
         (row,) = self.quota(*self.refresh('instances'))
         self.assertEqual('corrected', row['result'])
 
+    def test_a_reservation_past_its_time_keeps_nothing(self) -> None:
+        self.service.reserve('demo', 'bob', expire=-60, instances=1)
+        tried = self.assertUnwritten(*self.refresh('instances'))
+        self.assertEqual('corrected', tried[0]['result'])
+        self.assertEqual(tried, self.quota(*self.refresh('instances')))
+        self.assertEqual([], self.quota('reservations'))
+
     def test_while_a_cell_does_not_answer_nothing_is_stored(self) -> None:
         path = self.service.cell2.removeprefix('sqlite:///')
         pathlib.Path(path).unlink()
