@@ -22,8 +22,7 @@ TOPIC = 'lab'
 class InstanceAPI:
     """What the service offers its users.
 
-    :param router: open, and bound to ``database.db``; it knows the lab's
-        quota resources.
+    :param router: open, and bound to ``database.db``.
     """
 
     def __init__(self, router: cellplug.CellRouter) -> None:

@@ -103,14 +103,10 @@ def instance_list(context: cellplug.RequestContext) -> list[dict[str, Any]]:
     return [instance.as_dict() for instance in context.session.scalars(query)]
 
 
-@db.reader.primary.single
-def instance_usage(
-    context: cellplug.RequestContext, project_id: str, user_id: str | None
+def usage(
+    session: Any, project_id: str, user_id: str | None
 ) -> dict[str, int]:
     """Count what instances use here; one in the state error uses nothing.
-
-    Read from the primary: what a replica has not seen yet would be admitted
-    once more.
 
     :param user_id: whose instances; None for all of the project's.
     """
@@ -121,7 +117,7 @@ def instance_usage(
     ).where(Instance.project_id == project_id, Instance.state != 'error')
     if user_id is not None:
         query = query.where(Instance.user_id == user_id)
-    instances, cores, memory_mb = context.session.execute(query).one()
+    instances, cores, memory_mb = session.execute(query).one()
     # MariaDB's sums are decimals.
     return {
         'instances': instances,

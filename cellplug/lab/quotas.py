@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from collections.abc import Mapping
-from typing import Any
 
 import cellplug
 from cellplug import exception
@@ -19,20 +18,32 @@ RESOURCES = ('instances', 'cores', 'memory_mb')
 """Everything that is limited, in the order in which it is shown."""
 
 
-def register(router: cellplug.CellRouter) -> None:
-    """Make the service's resources known to the router's quotas."""
-    quotas = router.quotas
+def resources(
+    router: cellplug.CellRouter,
+) -> list[cellplug.ReservableResource]:
+    """What can be limited; all of it is counted by one look at each cell.
+
+    It counts by the router's Database, which need not be the service's own:
+    cellplug-manage counts too.
+    """
+
+    def in_a_cell(
+        cctxt: cellplug.RequestContext, project_id: str, user_id: str | None
+    ) -> dict[str, int]:
+        # What a replica has not seen yet would be admitted once more.
+        with router.database.reader.primary.using(cctxt) as session:
+            return database.usage(session, project_id, user_id)
 
     def count(
         context: cellplug.RequestContext, project_id: str, user_id: str | None
     ) -> quota.Counts:
-        return quotas.count_in_cells(
-            context, database.instance_usage, project_id, user_id
+        return router.quotas.count_in_cells(
+            context, in_a_cell, project_id, user_id
         )
 
-    quotas.register_resources(
+    return [
         cellplug.ReservableResource(name, sync=count) for name in RESOURCES
-    )
+    ]
 
 
 def has_limits(router: cellplug.CellRouter) -> bool:
@@ -122,11 +133,14 @@ class Row:
     """A resource's limit and usage.
 
     :ivar user: '' for the project's total.
+    :ivar free: what can still be had, of a user the lesser of what the user
+        and the project may; None for no limit.
     """
 
     user: str
     resource: str
     usage: quota.QuotaUsage
+    free: int | None
 
 
 def rows(
@@ -136,15 +150,17 @@ def rows(
 ) -> list[Row]:
     """The limits and usages of the lab's project and of its users."""
     quotas = router.quotas
-    found: list[tuple[str, dict[str, Any]]] = [
-        ('', quotas.get_project_quotas(context, people.PROJECT))
-    ]
-    found += [
-        (user, quotas.get_user_quotas(context, people.PROJECT, user))
-        for user in users
-    ]
+    project = quotas.get_project_quotas(context, people.PROJECT)
+    found = {'': project}
+    for user in users:
+        found[user] = quotas.get_user_quotas(context, people.PROJECT, user)
     return [
-        Row(user, name, usages[name])
-        for user, usages in found
+        Row(user, name, usages[name], _free(usages[name], project[name]))
+        for user, usages in found.items()
         for name in RESOURCES
     ]
+
+
+def _free(usage: quota.QuotaUsage, project: quota.QuotaUsage) -> int | None:
+    limited = [one.free for one in (usage, project) if one.free is not None]
+    return min(limited, default=None)

@@ -107,7 +107,7 @@ class Report:
                     'user': row.user or None,
                     'resource': row.resource,
                     **dataclasses.asdict(row.usage),
-                    'free': row.usage.free,
+                    'free': row.free,
                     'counted': counted.get((row.user, row.resource)),
                 }
                 for row in self.quotas

@@ -15,6 +15,7 @@ import rich.text
 
 from cellplug.lab import check as lab_check
 from cellplug.lab import drawing
+from cellplug.lab import people
 from cellplug.lab import report as lab_report
 from cellplug.lab import screen_check
 from cellplug.lab import screen_crash
@@ -220,6 +221,10 @@ class _Screen:
             *(
                 f'{manage} instance show {one.uuid}'
                 for one in report.placed[:1]
+            ),
+            *(
+                f'{manage} quota show --project {people.PROJECT}'
+                for _ in report.quotas[:1]
             ),
             f'{program} lab check {where}',
         ]

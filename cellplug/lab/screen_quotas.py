@@ -49,7 +49,7 @@ def _usages(
             limit(usage.limit),
             str(usage.in_use),
             str(usage.reserved),
-            UNLIMITED if usage.free is None else str(usage.free),
+            UNLIMITED if row.free is None else str(row.free),
             rich.text.Text(
                 str(there), style='green' if there == usage.in_use else 'red'
             ),
