@@ -318,7 +318,6 @@ class LossTests:
 
     def at_commit(self, action):
         """Do something just before the next COMMIT is sent."""
-
         actions = [action]
 
         def listen(connection):
