@@ -12,6 +12,7 @@ from oslo_context import context as oslo_context
 
 import cellplug
 from cellplug import exception
+from cellplug.cells import scatter
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
 
@@ -138,22 +139,21 @@ class TestContexts(ScatterCase):
         seen = self.router.scatter_gather(context, current)
         self.assertEqual({context.request_id}, set(seen.complete().values()))
 
-    def test_what_becomes_of_the_callers_context_does_not_reach_late_tasks(
-        self,
-    ):
-        gone_on, seen = threading.Event(), threading.Event()
-        found = []
+    def test_a_task_that_is_late_sees_the_context_as_it_was(self):
+        gone_on, seen, found = threading.Event(), threading.Event(), []
+
+        def slow_target(context, cell):
+            gone_on.wait(helpers.PATIENCE)
+            return self.router.target_cell(context, cell)
 
         def late(cctxt):
-            gone_on.wait(helpers.PATIENCE)
             found.append(cctxt.colour)
             seen.set()
 
         context = self.context()
         context.colour = 'red'
-        # One thread, and two cells that are waiting for it.
-        result = self.router.scatter_gather(
-            context, late, timeout=0.2, cells=[self.cell1]
+        result = scatter.Scatter(slow_target, 1).run(
+            context, [self.cell1], scatter.Deadline(0.1), late
         )
         self.assertEqual([self.cell1.uuid], list(result.failed))
         context.colour = 'blue'
@@ -424,7 +424,6 @@ class TestThreads(ScatterCase):
     def test_a_caller_that_is_interrupted_leaves_nobody_to_begin(self):
         """As a signal's handler would do it, in the main thread."""
         self.deployment.conf.set_override('scatter_threads', 1, 'cells')
-        scatter = sys.modules['cellplug.cells.scatter']
         begun, over, asked = threading.Event(), threading.Event(), []
 
         def work(cctxt):
