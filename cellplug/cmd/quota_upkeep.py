@@ -70,8 +70,8 @@ class Refresh(_Upkeep):
     notes = f"""\
 columns: {', '.join(_REFRESHED)}: a row for the total (user_id null), and with
   --user one for the user; in_use as it was before; counted (null: not
-  stored); result: corrected, unchanged, or kept (a reservation is open or
-  ended meanwhile: the next one after it counts)
+  stored); result: corrected, unchanged, or kept (something was reserved of it
+  meanwhile, so that the count may be wrong and was not stored)
 
 A cell that does not answer is an error, unless [quota_database]
 unanswered_cells says otherwise; with --dry-run it always is."""
@@ -103,8 +103,8 @@ unanswered_cells says otherwise; with --dry-run it always is."""
         self.end(parsed_args, rows)
         if any(_KEPT in one for one in rows):
             self.say(
-                'kept is what a reservation is open on, or ended meanwhile; '
-                'the next one after it counts anew'
+                'kept is what something was reserved of meanwhile: a count '
+                'of it may be wrong. Run it again, or see "quota reset"'
             )
         return _REFRESHED, quota_columns.table(rows, amounts=[2, 3])
 

@@ -283,7 +283,7 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
             [tuple(row.values()) for row in result.json],
         )  # fmt: skip
         self.assertEqual(tried, result.json)
-        self.assertIn('a reservation is open', result.err)
+        self.assertIn('something was reserved of meanwhile', result.err)
         with self.service.router() as router:
             router.quotas.rollback(cellplug.RequestContext(), handle)
         (row,) = self.quota(*self.refresh('instances'))
