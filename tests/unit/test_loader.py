@@ -424,6 +424,45 @@ class TestLife(LoaderTestCase):
             self.assertEqual([], router.cells.list())
 
 
+class TestTogether(LoaderTestCase):
+    """Drivers load late, when something is first used: from any thread."""
+
+    def test_of_many_threads_one_builds(self) -> None:
+        made = self.install()
+        module = importlib.import_module(made.module)
+        begun, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+        original = module.Theirs.__init__
+
+        def slow(driver: Any, *args: Any) -> None:
+            begun.set()
+            go_on.wait(30)
+            original(driver, *args)
+
+        module.Theirs.__init__ = slow
+        built = loader.Loader(self.conf, Host())
+        found: list[Any] = []
+
+        def load() -> None:
+            try:
+                found.append(built.load('resolver', 'mine'))
+            except exception.CellplugError as exc:
+                found.append(exc)
+
+        threads = [threading.Thread(target=load) for _ in range(2)]
+        threads[0].start()
+        self.assertTrue(begun.wait(30))
+        threads[1].start()
+        # Gives it the time to fail, if it does not wait.
+        threads[1].join(0.2)
+        go_on.set()
+        for thread in threads:
+            thread.join(30)
+        self.assertEqual(2, len(found))
+        self.assertIsInstance(found[0], interfaces.Resolver)
+        self.assertIs(found[0], found[1])
+
+
 class TestReload(LoaderTestCase):
     """One driver's trouble with a file is not the others'."""
 
