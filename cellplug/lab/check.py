@@ -173,6 +173,13 @@ def _balance(
     counted: collections.Counter[books.Key] = collections.Counter()
     for cell in cells:
         counted.update(cell.used)
+    if outcome.reservations:
+        several = outcome.reservations > 1
+        outcome.problems.append(
+            f'{outcome.reservations} '
+            f'{"reservations have" if several else "reservation has"} not '
+            'ended, and nothing is under way'
+        )
     outcome.books = books.compared(usages, counted)
     for entry in outcome.books:
         outcome.problems.extend(entry.problems())

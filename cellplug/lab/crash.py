@@ -179,7 +179,7 @@ class Crashing:
                 # One that has been killed before may still be starting.
                 processes.wait_until_ready([workers[name]])
                 workers[name].restart()
-                doing = ''
+                name, doing = workers[name].title, ''
             kills.append(Kill(name, time.monotonic() - began, doing))
             self._progress.step()
         return kills

@@ -25,9 +25,12 @@ class TestDirectory(testtools.TestCase):
 
     def test_what_was_noted_can_be_read_again(self):
         with directory.opened(str(self.place)) as made:
-            made.write(3, ['b', 'a'])
+            made.write(3, ['b', 'a'], ended=True)
         with directory.existing(str(self.place)) as found:
-            self.assertEqual({'cells': 3, 'deleted': ['a', 'b']}, found.read())
+            self.assertEqual(
+                {'cells': 3, 'deleted': ['a', 'b'], 'ended': True},
+                found.read(),
+            )
 
     def test_only_one_lab_at_a_time(self):
         with directory.opened(str(self.place)):

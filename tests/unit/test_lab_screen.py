@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import io
+import json
 import subprocess
 import sys
 import uuid
@@ -11,10 +14,15 @@ import fixtures
 import testtools
 
 import cellplug
+from cellplug.lab import books
 from cellplug.lab import check
+from cellplug.lab import crash
+from cellplug.lab import quotas
 from cellplug.lab import report
 from cellplug.lab import screen
+from cellplug.lab import settling
 from cellplug.lab import traffic
+from cellplug.objects import quota
 
 
 class Ascii(io.StringIO):
@@ -27,6 +35,47 @@ class Ascii(io.StringIO):
 
 class Utf8(io.StringIO):
     encoding = 'utf-8'
+
+
+RESOURCES = ('instances', 'cores', 'memory_mb')
+LARGEST = 999999
+
+
+def make_quotas():
+    return [
+        quotas.Row(
+            user, name, quota.QuotaUsage(LARGEST, LARGEST, LARGEST), LARGEST
+        )
+        for user in ('', 'demo', 'guest')
+        for name in RESOURCES
+    ]
+
+
+def make_books(in_use=LARGEST, reserved=0):
+    return [
+        books.Entry('lab', user, name, in_use, reserved, LARGEST)
+        for user in ('', 'demo', 'guest')
+        for name in RESOURCES
+    ]
+
+
+def make_crash(**values):
+    found = {
+        'seed': 2**32 - 1,
+        'kills': [
+            crash.Kill('the worker of cell1', 123.456, ''),
+            crash.Kill('api-1', 124.5, 'boot'),
+        ],
+        'requests': collections.Counter(booted=9, refused=2, failed=1),
+        'deleted': [],
+        'samples': 12345,
+        'quotas': make_quotas(),
+        'before': check.Outcome(books=make_books(reserved=LARGEST)),
+        'settled': settling.Settled(2, ('a-uuid',)),
+        'problems': [],
+        **values,
+    }
+    return crash.Crash(**found)
 
 
 def make_report(instances=5, cells=3, directory=None, problems=(), **values):
@@ -50,7 +99,7 @@ def make_report(instances=5, cells=3, directory=None, problems=(), **values):
         )
         for n in range(instances)
     ]
-    return report.Report(
+    found = report.Report(
         kind='servers',
         drivers={'resolver': ['local', 'database']},
         directory=directory,
@@ -59,23 +108,39 @@ def make_report(instances=5, cells=3, directory=None, problems=(), **values):
         placed=placed,
         listed=instances,
         latencies=[traffic.Latency('boot', instances, 0.01, 12.3, 123.4)],
+        quotas=make_quotas(),
+        refused=[
+            traffic.Refused(
+                'demo',
+                'large',
+                [
+                    quotas.Over('instances', 12345, 12345, 0),
+                    quotas.Over('cores', 54321, 54318, 3),
+                ],
+            )
+        ],
+        left=settling.Settled(),
+        crash=None,
         check=check.Outcome(
             mappings=instances,
             rows={cell.name: 1 for cell in made},
+            books=make_books(),
             problems=list(problems),
         ),
         seconds=1.5,
-        **values,
     )
+    return dataclasses.replace(found, **values)
 
 
-class TestScreen(testtools.TestCase):
+class ScreenTestCase(testtools.TestCase):
     def shown(self, made, columns=80, stream=Utf8):
         self.useFixture(fixtures.EnvironmentVariable('COLUMNS', str(columns)))
         out = stream()
         screen.show(made, out)
         return out.getvalue()
 
+
+class TestScreen(ScreenTestCase):
     def test_nothing_is_wider_than_the_screen(self):
         for columns in (40, 80, 100, 120, 200):
             for cells in (1, 3, 9, 30):
@@ -137,6 +202,105 @@ class TestScreen(testtools.TestCase):
         text = self.shown(made)
         self.assertIn('/a/[bold]b', text)
         self.assertIn('[red]x[/red]', text)
+
+
+class TestQuotas(ScreenTestCase):
+    """Limits, usages and refusals."""
+
+    def test_each_limit_stands_beside_its_use_and_the_truth(self):
+        text = self.shown(make_report())
+        lines = text.splitlines()
+        start = next(n for n, ln in enumerate(lines) if 'The quotas' in ln)
+        rows = [ln.split() for ln in lines[start + 3 : start + 12]]
+        largest = str(LARGEST)
+        self.assertEqual(['all', 'instances', *[largest] * 5], rows[0])
+        self.assertEqual(['cores', *[largest] * 5], rows[1])
+        self.assertEqual('demo', rows[3][0])
+
+    def test_a_refusal_names_every_resource_with_its_headroom(self):
+        text = self.shown(make_report())
+        self.assertRegex(text, 'demo +1 large +instances +12345 +12345 +0')
+        self.assertRegex(text, r'\n +cores +54321 +54318 +3')
+
+    def test_no_limit_is_a_word(self):
+        row = quotas.Row('', 'cores', quota.QuotaUsage(-1, 1, 0), None)
+        text = self.shown(make_report(quotas=[row]))
+        self.assertRegex(text, 'cores +no +1 +0 +no')
+
+    def test_without_quotas_the_check_says_so(self):
+        made = make_report(quotas=[], refused=[])
+        made.check.books = None
+        text = self.shown(made)
+        self.assertNotIn('The quotas', text)
+        self.assertNotIn('Refused', text)
+        self.assertIn('Quotas were not checked', text)
+        self.assertIsNone(made.document()['quotas'])
+
+    def test_what_a_former_run_left_is_said(self):
+        for left, said in (
+            (settling.Settled(), None),
+            (settling.Settled(1, ()), 'Settled: 1 reservation expired.'),
+            (
+                settling.Settled(2, ('a',)),
+                '2 reservations expired, 1 half-made instance forgotten.',
+            ),
+        ):
+            text = self.shown(make_report(left=left), 120)
+            self.assertEqual(said is not None, 'cut short' in text)
+            self.assertIn(said or '', text)
+
+
+class TestCrash(ScreenTestCase):
+    """The same screen, where processes were killed."""
+
+    def make(self, **values):
+        return make_report(0, crash=make_crash(**values))
+
+    def test_the_books_before_and_after_fit(self):
+        for columns in (40, 80, 120):
+            for stream in (Utf8, Ascii):
+                text = self.shown(self.make(), columns, stream)
+                widest = max(map(len, text.splitlines()))
+                self.assertLessEqual(widest, columns, text)
+        text = self.shown(self.make())
+        largest = str(LARGEST)
+        self.assertRegex(
+            text,
+            f'memory_mb +{largest} +{largest} +{largest} +{largest} +0 '
+            f'+{largest}',
+        )
+        self.assertIn('reserved', text)
+
+    def test_who_was_killed_and_what_was_left(self):
+        text = self.shown(self.make())
+        self.assertRegex(text, 'api-1 +124.50 s +boot')
+        self.assertIn(f'--seed {2**32 - 1}', text)
+        self.assertIn('2 reservations expired', text)
+        self.assertIn('9 booted, 1 failed, 2 refused', text)
+        self.assertIn('never beyond a limit', text)
+
+    def test_a_limit_that_was_exceeded_is_not_passed_over(self):
+        text = self.shown(self.make(problems=['it was']))
+        self.assertNotIn('never beyond', text)
+
+    def test_without_books_none_are_shown(self):
+        made = self.make(before=check.Outcome(), samples=0, quotas=[])
+        made.check.books = None
+        text = self.shown(made)
+        self.assertNotIn('The books', text)
+        self.assertNotIn('beyond a limit', text)
+
+    def test_the_document_has_it_all(self):
+        found = self.make().document()['crash']
+        self.assertEqual(
+            {'expired': 2, 'forgotten': ['a-uuid']}, found['left_behind']
+        )
+        self.assertEqual(LARGEST, found['before']['books'][0]['reserved'])
+        self.assertEqual(
+            {'process': 'api-1', 'seconds': 124.5, 'doing': 'boot'},
+            found['kills'][1],
+        )
+        json.dumps(found)
 
 
 class TestImport(testtools.TestCase):

@@ -36,6 +36,11 @@ class TestSettings(testtools.TestCase):
         ):
             self.assertIn('is not between', self.refused(**values))
 
+    def test_a_seed_is_for_crashes(self):
+        settings.Settings(crash=True, seed=7).check()
+        settings.Settings(crash=True).check()
+        self.assertIn('--seed', self.refused(seed=7))
+
     def test_good_templates(self):
         for database in (
             DATABASE,
