@@ -35,10 +35,11 @@ UPDATE quota_usages
    AND in_use >= 0 AND NOT refresh_due AND in_use + reserved <= %s
 """
 _NOTE = """
-INSERT INTO reservations (uuid, usage_id, delta, expire, created_at)
-SELECT %s, id, {deltas}, %s, %s FROM quota_usages
- WHERE project_id = %s AND user_id IN ('', %s) AND resource IN {resources}
- ORDER BY resource, user_id
+INSERT INTO reservations (uuid, usage_id, delta, expire, created_at) VALUES
+"""
+_NOTE_ROW = """
+(%s, (SELECT id FROM quota_usages
+       WHERE project_id = %s AND user_id = %s AND resource = %s), %s, %s, %s)
 """
 _CLAIM = (
     'DELETE FROM reservations WHERE uuid = %s RETURNING id, usage_id, delta'
@@ -159,22 +160,17 @@ class Driver:
                 self._connection.rollback()
                 raise Over(resource)
         handle = str(uuid.uuid4())
-        names = sorted(deltas)
-        cases = ' '.join('WHEN %s THEN %s' for _ in names)
+        expire = int((time.time() + LIFE) * 1000)
+        rows = list(_rows(deltas, user_id))
         cursor.execute(
-            _NOTE.format(
-                deltas=f'CASE resource {cases} END', resources=_marks(names)
-            ),
-            (
-                handle,
-                *(value for name in names for value in (name, deltas[name])),
-                int((time.time() + LIFE) * 1000),
-                now,
-                project_id,
-                user_id,
-                *names,
-            ),
-        )
+            _NOTE + ','.join(_NOTE_ROW for _ in rows),
+            [
+                value
+                for resource, user in rows
+                for value in (handle, project_id, user, resource,
+                              deltas[resource], expire, now)
+            ],
+        )  # fmt: skip
         self._connection.commit()
         return handle
 
@@ -362,7 +358,10 @@ _LIMITS_CORE = sa.union_all(
 
 @functools.cache
 def _note_core(names: tuple[str, ...]) -> Any:
-    """The INSERT of a reservation of these resources."""
+    """The INSERT of a reservation of these resources.
+
+    One of several VALUES would cost more: SQLAlchemy compiles it each time.
+    """
     deltas = {
         name: sa.bindparam(f'd{number}', type_=sa.BigInteger)
         for number, name in enumerate(names)
