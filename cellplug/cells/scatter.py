@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -188,14 +189,23 @@ class Scatter(Generic[R]):
             self._start(min(self._threads, len(asked)), own, fn, args)
             answers = self._collect(len(asked), deadline)
         finally:
-            # Nobody begins any more.
-            self._waiting.clear()
+            unasked = self._withdraw()
         return ScatterResult(
             [
-                answers.get(uuid) or _overdue(cell, deadline)
+                answers.get(uuid)
+                or _overdue(cell, deadline, asked=uuid not in unasked)
                 for uuid, cell in asked.items()
             ]
         )
+
+    def _withdraw(self) -> set[str]:
+        """Let nobody begin any more; the cells that were not asked."""
+        unasked = set()
+        while self._waiting:
+            # A thread may take the last one first.
+            with contextlib.suppress(IndexError):
+                unasked.add(self._waiting.popleft().uuid)
+        return unasked
 
     def _start(self, threads: int, *args: Any) -> None:
         for started in range(threads):
@@ -254,8 +264,13 @@ class Scatter(Generic[R]):
             return Outcome(cell, failure=failure)
 
 
-def _overdue(cell: mappings.CellMapping, deadline: Deadline) -> Outcome[Any]:
-    reason = f'no answer within {deadline.seconds:g} s'
+def _overdue(
+    cell: mappings.CellMapping, deadline: Deadline, *, asked: bool
+) -> Outcome[Any]:
+    seconds = f'{deadline.seconds:g} s'
+    reason = f'no answer within {seconds}'
+    if not asked:
+        reason = f'not asked: other cells took all threads for {seconds}'
     return Outcome(cell, failure=Failure(cell.uuid, cell.name, reason))
 
 

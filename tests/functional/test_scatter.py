@@ -408,8 +408,15 @@ class TestThreads(ScatterCase):
             asked.append(cctxt.cell_uuid)
             over.wait(helpers.PATIENCE)
 
-        result = self.scatter(work, timeout=0.2)
-        self.assertEqual(3, len(result.failed))
+        result = self.scatter(work, timeout=1)
+        self.assertEqual(
+            {
+                'cell1': 'no answer within 1 s',
+                'cell2': 'not asked: other cells took all threads for 1 s',
+                'cell3': 'not asked: other cells took all threads for 1 s',
+            },
+            {f.cell_name: f.reason for f in result.failed.values()},
+        )
         ours = [
             thread
             for thread in threading.enumerate()
