@@ -24,6 +24,9 @@ COMMANDS = [
     'db sync', 'db version',
     'driver check', 'driver list', 'driver new', 'driver show',
     'instance list', 'instance map', 'instance show', 'instance verify',
+    'quota class-set', 'quota class-show', 'quota class-unset',
+    'quota expire', 'quota refresh', 'quota reservations', 'quota reset',
+    'quota set', 'quota show', 'quota unset', 'quota usage',
 ]  # fmt: skip
 
 
