@@ -179,6 +179,11 @@ class Background:
     def __exit__(self, *_):
         self.join()
 
+    @property
+    def ended(self):
+        """Whether the call has come back."""
+        return not self._thread.is_alive()
+
     def join(self):
         """Wait for the call; what it returned, or raise what it raised."""
         self._thread.join(PATIENCE)

@@ -78,15 +78,18 @@ def open_conf(url):
 class RouterBooks:
     """The quotas of a router of one's own."""
 
-    def __init__(self, url, *, ahead=0):
-        """Take the clock as ``ahead`` seconds ahead."""
+    def __init__(self, url, *, ahead=0, sync=None):
+        """Take the clock as ``ahead`` seconds ahead.
+
+        :param sync: counts the truth; by default there is nothing.
+        """
         self._router = cellplug.CellRouter.from_conf(
             open_conf(url), clock=lambda: time.time() + ahead
         )
         self.quotas = self._router.quotas
         for name in LIMITS:
             self.quotas.register_resource(
-                cellplug.ReservableResource(name, sync=_count_nothing)
+                cellplug.ReservableResource(name, sync=sync or _count_nothing)
             )
 
     def set_limits(self):
@@ -122,6 +125,10 @@ class RouterBooks:
                 _context(user), project_id=PROJECT, user_id=user
             )
         ]
+
+    def refresh(self):
+        """The resources of which no count was stored."""
+        return self.quotas.usage_refresh(_context(None), project_id=PROJECT)
 
     def expire(self):
         return self.quotas.expire(_context(None))

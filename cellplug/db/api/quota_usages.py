@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from cellplug.db import tables
 from cellplug.db.api import models
+from cellplug.db.api.catching_up import catch_up
 from cellplug.db.api.quota_ending import end
 from cellplug.db.api.quota_ending import Ending
 from cellplug.db.api.quota_ending import late
@@ -35,6 +36,7 @@ __all__ = [
     'State',
     'TOTAL',
     'Taking',
+    'catch_up',
     'create',
     'end',
     'get_reservations',

@@ -27,7 +27,6 @@ _SETTINGS = (
     '--wsrep-on=ON',
     '--wsrep-node-address=127.0.0.1',
     '--wsrep-sst-method=rsync',
-    '--wsrep-slave-threads=2',
     '--binlog-format=ROW',
     '--innodb-autoinc-lock-mode=2',
 )

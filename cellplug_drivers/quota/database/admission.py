@@ -31,14 +31,25 @@ class _NotTaken(Exception):
     :ivar used: of each usage that is there; None if nobody looked.
     """
 
-    def __init__(self, used: Mapping[_Key, int] | None = None) -> None:
+    def __init__(
+        self,
+        taking: _queries.Taking,
+        used: Mapping[_Key, int] | None = None,
+    ) -> None:
         super().__init__()
+        self.taking = taking
         self.used = used
 
 
-def _take(context: _Context, taking: _queries.Taking) -> None:
+def _take(context: _Context, plan: Plan) -> None:
+    """Look up the limits, and reserve, in one transaction.
+
+    Nothing is locked before the limits are known; and of a process that only
+    reserves and commits, the database serves one connection, not two.
+    """
+    taking = plan(context)
     if not _queries.take(context.session, taking):
-        raise _NotTaken
+        raise _NotTaken(taking)
 
 
 def _take_locked(context: _Context, taking: _queries.Taking) -> None:
@@ -46,10 +57,15 @@ def _take_locked(context: _Context, taking: _queries.Taking) -> None:
 
     Usages that are due will do: what could be counted, was.
     """
+    _queries.catch_up(context.session)
     keys = [(one.resource, one.user_id) for one in taking.entries]
     used = _queries.lock(context.session, taking.project_id, keys)
     if not _queries.take(context.session, taking, due=True):
-        raise _NotTaken(used)
+        raise _NotTaken(taking, used)
+
+
+Plan = Callable[[_Context], _queries.Taking]
+"""Makes what is to be reserved, for a context with a transaction open."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,17 +104,21 @@ class Admission:
             writer(_take_locked)
         )
 
-    def reserve(self, request: Request) -> None:
+    def reserve(self, plan: Plan, count: contract.Count) -> None:
         """Reserve all of it, or nothing.
 
+        :param count: counts usages that are missing or due.
         :raises OverQuota: if it does not fit.
         :raises CountIncomplete: if something had to be counted, and a cell
             did not answer.
         """
         try:
-            self._take(self._own, request.taking)
-        except _NotTaken:
-            self._look_closer(request)
+            self._take(self._own, plan)
+        except _NotTaken as exc:
+            request = Request(exc.taking, count)
+        else:
+            return
+        self._look_closer(request)
 
     def _look_closer(self, request: Request) -> None:
         """Find out what was in the way, and mend what can be mended."""

@@ -49,6 +49,8 @@ def _look(
     resources: Collection[str],
     users: Collection[str] | None,
 ) -> States:
+    # Nobody is refused for what another node of a cluster has given back.
+    _queries.catch_up(context.session)
     return _queries.look(context.session, project_id, resources, users)
 
 

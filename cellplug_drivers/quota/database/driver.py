@@ -21,6 +21,7 @@ from cellplug.objects import quota
 from cellplug_drivers.quota.database import admission
 from cellplug_drivers.quota.database import counting
 from cellplug_drivers.quota.database import ending
+from cellplug_drivers.quota.database import levels
 from cellplug_drivers.quota.database import limits as quota_limits
 from cellplug_drivers.quota.database import options as quota_options
 from cellplug_drivers.quota.database import settings as quota_settings
@@ -55,6 +56,12 @@ class DatabaseQuota(interfaces.QuotaDriver):
     *What a crash costs.* What the process had reserved stays reserved until
     it expires (``reservation_expire``). Then the next reservation that would
     need it ends it, if ``expire`` did not, and counts.
+
+    *On a Galera cluster* any node will do. A transaction that lost to another
+    node's is repeated, and what has to be known for sure waits until the
+    node has it: before somebody is refused, or told that a reservation has
+    ended. Fewer conflicts, and more throughput, come of one node for all
+    writers of this database.
 
     *Clocks.* Times of expiry are written and read by the clocks of the
     processes' hosts: keep those together (NTP).
@@ -174,27 +181,28 @@ class DatabaseQuota(interfaces.QuotaDriver):
             raise exception.InvalidInput('deltas', 'name no resource')
         now = self._settings.now()
         expire_at = self._settings.expiry(expire, now)
-        limits = self._limits.resolve(
-            context, project_id, user_id, quota_class
-        )
-        entries = []
-        for resource, delta in deltas.items():
-            owners = [(_queries.TOTAL, limits.project)]
-            if user_id is not None and resource not in per_project:
-                owners.append((user_id, limits.user))
-            for owner, named in owners:
-                limit = _limit(resource, named, defaults)
-                entries.append(_queries.Entry(resource, owner, delta, limit))
-        taking = _queries.Taking(
-            handle=str(uuid.uuid4()),
-            project_id=project_id,
-            entries=_queries.ordered(entries),
-            expire=expire_at,
-            now=quota_settings.moment(now),
-            freshness=self._settings.freshness(now),
-        )
-        self._admission.reserve(admission.Request(taking, count))
-        return taking.handle
+        handle = str(uuid.uuid4())
+        who = (project_id, user_id, quota_class)
+        known = None
+        if self._limits.may_ask_cells:
+            # Which must not happen inside a transaction.
+            known = self._limits.resolve(context, *who)
+
+        def plan(own: _Context) -> _queries.Taking:
+            limits = known or self._limits.resolve(own, *who)
+            return _queries.Taking(
+                handle=handle,
+                project_id=project_id,
+                entries=_entries(
+                    deltas, user_id, limits, defaults, per_project
+                ),
+                expire=expire_at,
+                now=quota_settings.moment(now),
+                freshness=self._settings.freshness(now),
+            )
+
+        self._admission.reserve(plan, count)
+        return handle
 
     def commit(self, context: _Context, handle: str) -> None:
         self._refuse_inside(context)
@@ -253,6 +261,25 @@ class DatabaseQuota(interfaces.QuotaDriver):
                 'their own, and this request has one open on the API '
                 'database; do it before that begins, or after it has ended'
             )
+
+
+def _entries(
+    deltas: Mapping[str, int],
+    user_id: str | None,
+    limits: levels.Resolved,
+    defaults: Mapping[str, int],
+    per_project: Collection[str],
+) -> tuple[_queries.Entry, ...]:
+    """What a reservation changes, in the order of locks."""
+    entries = []
+    for resource, delta in deltas.items():
+        owners = [(_queries.TOTAL, limits.project)]
+        if user_id is not None and resource not in per_project:
+            owners.append((user_id, limits.user))
+        for owner, named in owners:
+            limit = _limit(resource, named, defaults)
+            entries.append(_queries.Entry(resource, owner, delta, limit))
+    return _queries.ordered(entries)
 
 
 def _limit(

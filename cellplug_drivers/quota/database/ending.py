@@ -26,6 +26,15 @@ def _end(
     return _queries.end(context.session, handle, ending, moment)
 
 
+def _end_elsewhere(
+    context: _Context, handle: str, ending: _queries.Ending, now: float
+) -> bool:
+    """Once more, if another node of a cluster may have made it just now."""
+    if not _queries.catch_up(context.session):
+        return False
+    return _end(context, handle, ending, now)
+
+
 def _late(
     context: _Context, now: float, usages: Collection[int] | None
 ) -> list[str]:
@@ -52,6 +61,9 @@ class Endings:
         self._end: Callable[..., bool] = host.database.retrying(
             api.writer.connection(_end)
         )
+        self._end_elsewhere: Callable[..., bool] = host.database.retrying(
+            api.writer.connection(_end_elsewhere)
+        )
         self._late: Callable[..., list[str]] = (
             api.reader.primary.single.connection(_late)
         )
@@ -62,13 +74,13 @@ class Endings:
         :raises ReservationNotFound: if the reservation ended before.
         """
         ending = _queries.Ending.COMMIT
-        if not (_is_handle(handle) and self._ended(handle, ending)):
+        if not (_is_handle(handle) and self._ended_anywhere(handle, ending)):
             raise exception.ReservationNotFound(handle)
 
     def rollback(self, handle: str) -> None:
         """Give back what is reserved, if it is."""
         if _is_handle(handle):
-            self._ended(handle, _queries.Ending.ROLLBACK)
+            self._ended_anywhere(handle, _queries.Ending.ROLLBACK)
 
     def expire(self, usages: Collection[int] | None = None) -> int:
         """End what is past its time now; how many that were.
@@ -76,17 +88,28 @@ class Endings:
         :param usages: only reservations of these usages, by id.
         """
         now, ended = self._settings.now(), 0
-        # Every round ends what it found, or somebody else did: a row that is
-        # being claimed is waited for. So what was late at the start is gone.
-        while handles := self._late(self._own, now, usages):
+        seen: set[str] = set()
+        # A row that is being claimed is waited for, so each is gone after its
+        # turn; one that is still shown is, where a cluster's nodes lag.
+        while fresh := [
+            handle
+            for handle in self._late(self._own, now, usages)
+            if handle not in seen
+        ]:
+            seen.update(fresh)
             ended += sum(
-                self._ended(handle, _queries.Ending.EXPIRE)
-                for handle in handles
+                self._ended(handle, _queries.Ending.EXPIRE) for handle in fresh
             )
         return ended
 
     def _ended(self, handle: str, ending: _queries.Ending) -> bool:
         return self._end(self._own, handle, ending, self._settings.now())
+
+    def _ended_anywhere(self, handle: str, ending: _queries.Ending) -> bool:
+        now = self._settings.now()
+        return self._ended(handle, ending) or self._end_elsewhere(
+            self._own, handle, ending, now
+        )
 
 
 def _is_handle(handle: object) -> bool:
