@@ -34,7 +34,9 @@ class Cells:
 
     :ivar missing: the cells that do not answer, and why.
     :ivar asked: the users (None for all) and resources of each count.
-    :ivar meanwhile: called, once, while the cells are being asked.
+    :ivar before: called, once, when the cells are about to be asked.
+    :ivar meanwhile: called, once, when they have been asked, and what they
+        said is on its way.
     """
 
     def __init__(self):
@@ -42,6 +44,7 @@ class Cells:
         self.missing = {}
         self.asked = []
         self.error = None
+        self.before = None
         self.meanwhile = None
 
     def exist(self, user=USER, **numbers):
@@ -51,6 +54,7 @@ class Cells:
         self.asked.append((user_id, tuple(sorted(resources))))
         if self.error is not None:
             raise self.error
+        self._call('before')
         values = {
             name: sum(
                 number
@@ -59,10 +63,14 @@ class Cells:
             )
             for name in resources
         }
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
-            meanwhile()
+        self._call('meanwhile')
         return quota.Counts(values, dict(self.missing))
+
+    def _call(self, name):
+        call = getattr(self, name)
+        setattr(self, name, None)
+        if call is not None:
+            call()
 
 
 class QuotaTestCase(helpers.DeploymentTestCase):

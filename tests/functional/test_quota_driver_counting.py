@@ -138,6 +138,20 @@ class RefreshTests:
         self.commit(handle)
         self.assertEqual(((3, 0), (3, 0)), self.usages())
 
+    def test_what_was_reserved_while_the_cells_are_asked_counts_once(self):
+        self.use(cores=0)
+        handles = []
+
+        def before():
+            handles.append(self.reserve(cores=2))
+            self.cells.exist(cores=2)  # it is counted
+
+        self.cells.before = before
+        self.assertEqual({'cores'}, self.refresh())
+        self.assertEqual(((0, 2), (0, 2)), self.usages())
+        self.commit(*handles)
+        self.assertEqual(((2, 0), (2, 0)), self.usages())
+
     def test_changes_that_cancel_out_are_seen(self):
         self.cells.exist(cores=5)
         self.use(cores=0)

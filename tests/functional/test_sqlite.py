@@ -1,6 +1,8 @@
 """What holds on SQLite alone: a file is made on purpose, or not at all."""
 
+import contextlib
 import os
+import sqlite3
 import uuid
 
 import sqlalchemy as sa
@@ -65,3 +67,20 @@ class TestMissingFiles(helpers.DeploymentTestCase):
             with database.writer.using(self.context()) as session:
                 session.execute(sa.text('CREATE TABLE t (k INT)'))
         self.assertTrue(os.path.exists(path))
+
+
+class TestWriters(helpers.DeploymentTestCase):
+    def test_a_writer_begins_with_its_lock(self):
+        """Else it could not wait when it comes to write."""
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        path = self.deployment.cells[0].database_connection
+        path = path.removeprefix('sqlite:///')
+        for access in (self.database.writer, self.database.writer.connection):
+            with (
+                access.using(cctxt),
+                contextlib.closing(sqlite3.connect(path, timeout=0)) as other,
+            ):
+                self.assertRaises(
+                    sqlite3.OperationalError, other.execute, 'BEGIN IMMEDIATE'
+                )
