@@ -127,7 +127,7 @@ class Administration:
 
     def get_default_limits(self) -> dict[str, quota.Limit]:
         """The limit of each resource where none is set anywhere."""
-        defaults = self._known.defaults(self._known.all)
+        defaults = self._limits.defaults(self._known.all)
         return {n: quota.Limit(n, limit) for n, limit in defaults.items()}
 
     def get_settable_quotas(

@@ -100,7 +100,7 @@ class QuotaEngine(administration.Administration):
             wanted,
             project_id=project_id,
             user_id=user_id,
-            defaults=self._known.defaults(wanted),
+            defaults=self._limits.defaults(wanted),
             count=counting.Counter(self._known.live, context, project_id),
             expire=expire,
             quota_class=quota_limits.class_of(context, project_id),
@@ -240,9 +240,10 @@ class QuotaEngine(administration.Administration):
         for name, delta in wanted.items():
             amounts.check_delta(name, delta)
         levels = self._levels(context, wanted, project_id, user_id)
+        limited = quota_limits.limited(levels)
         count = counting.Counter(self._known.live, context, project_id)
         used = [
-            counting.complete(count, wanted, user)
+            counting.complete(count, limited, user)
             for user in (None, user_id)[: len(levels)]
         ]
         quota_limits.check_values(wanted, levels, used, _would_be_beyond)

@@ -27,6 +27,15 @@ class Resolution:
         self._driver = driver
         self._known = known
 
+    def defaults(self, names: Iterable[str]) -> dict[str, int]:
+        """The limits where none is set.
+
+        A driver that declares nothing keeps no books: with it there are none.
+        """
+        if not self._driver.capabilities:
+            return dict.fromkeys(names, quota.UNLIMITED)
+        return self._known.defaults(names)
+
     def of(
         self,
         context: Context,
@@ -80,7 +89,7 @@ class Resolution:
         self, names: Iterable[str], found: Mapping[str, quota.Limit]
     ) -> dict[str, quota.Limit]:
         named = list(names)
-        defaults = self._known.defaults(n for n in named if n not in found)
+        defaults = self.defaults(n for n in named if n not in found)
         return {
             name: _checked(found[name])
             if name in found
@@ -95,6 +104,13 @@ def class_of(context: Context, project_id: str) -> str | None:
     A context knows the class of its own project alone.
     """
     return context.quota_class if project_id == context.project_id else None
+
+
+def limited(levels: Iterable[Mapping[str, quota.Limit]]) -> list[str]:
+    """The resources that have a limit at some level, sorted."""
+    return sorted(
+        {n for limits in levels for n, one in limits.items() if one.limit >= 0}
+    )
 
 
 def _labelled(

@@ -6,6 +6,7 @@ import datetime
 
 import cellplug
 from cellplug import exception
+from cellplug_drivers.quota import noop
 from tests.unit import helpers_engine
 
 
@@ -284,7 +285,8 @@ class TestBadInput(helpers_engine.EngineTestCase):
         )
         self.assertIn('instances is given twice', str(error))
 
-    def test_what_is_no_time_is_refused(self):
+    def test_what_is_no_time_is_refused_before_the_driver_is_asked(self):
+        self.driver.reserve = None
         for wrong in ('tomorrow', True, [], float('nan'), float('inf'), 1e30):
             error = self.refused(
                 exception.InvalidInput,
@@ -513,6 +515,11 @@ class TestCountables(helpers_engine.EngineTestCase):
         self.assertEqual({'ports': 2}, error.limits)
         self.check(1, user_id='w')
 
+    def test_what_has_no_limit_is_not_counted(self):
+        self.quotas.set_limits(self.context, project_id='p', ports=-1)
+        self.check(100)
+        self.assertEqual([], self.truth.calls)
+
     def test_a_cell_that_does_not_answer_lets_nothing_pass(self):
         self.truth.all = cellplug.objects.quota.Counts(
             {'ports': 0}, {'cell2': 'it is down'}
@@ -530,3 +537,65 @@ class TestCountables(helpers_engine.EngineTestCase):
             2, self.quotas.count(self.context, 'ports', user_id='w')
         )
         self.assertEqual([('p', None), ('p', 'w')], self.truth.calls)
+
+
+class TestNoop(helpers_engine.EngineTestCase):
+    """The engine checks what it is given, whatever the driver does."""
+
+    def setUp(self):
+        super().setUp()
+        self.clock = lambda: self.now
+        self.quotas = self.engine(noop.NoopQuota(None, self))
+        self.register(instances=5)
+
+    def test_everything_is_admitted(self):
+        self.assertEqual('', self.quotas.reserve(self.context, instances=50))
+        with self.quotas.reserving(self.context, instances=50) as handle:
+            self.assertEqual('', handle)
+        self.quotas.rollback(self.context, '')
+        self.assertEqual(0, self.quotas.expire(self.context))
+        self.assertEqual([], self.quotas.get_reservations(self.context))
+        self.assertEqual([], self.truth.calls)
+
+    def test_what_cannot_be_is_refused_all_the_same(self):
+        for wrong in (
+            {'instance': 1},
+            {'instances': 'x'},
+            {'instances': 1, 'expire': 'tomorrow'},
+            {'instances': 1, 'project_id': ''},
+        ):
+            self.assertRaises(
+                exception.InvalidInput,
+                self.quotas.reserve,
+                self.context,
+                **wrong,
+            )
+
+    def test_nothing_has_a_limit(self):
+        self.quotas.register_resources(
+            [
+                cellplug.AbsoluteResource('files', default=3),
+                cellplug.CountableResource(
+                    'ports', count=self.truth, default=3
+                ),
+            ]
+        )
+        self.quotas.limit_check(self.context, files=50, instances=50)
+        self.quotas.count_check(self.context, ports=50)
+        self.assertEqual([], self.truth.calls)
+        for found in (
+            self.quotas.get_project_quotas(self.context, 'p'),
+            self.quotas.get_user_quotas(self.context, 'p', 'u'),
+            self.quotas.get_class_limits(self.context, 'gold'),
+            self.quotas.get_default_limits(),
+        ):
+            self.assertEqual({-1}, {one.limit for one in found.values()})
+
+    def test_limits_cannot_be_set(self):
+        self.assertRaises(
+            exception.NotSupported,
+            self.quotas.set_limits,
+            self.context,
+            project_id='p',
+            instances=5,
+        )
