@@ -272,12 +272,19 @@ def insert_absent(
     Waits for a transaction that is setting or removing it. None if it was
     removed meanwhile.
     """
-    statements = _WRITING[table]
-    insert = statements.insert[tables.connection(session).dialect.name]
+    insert = _WRITING[table].insert[tables.connection(session).dialect.name]
     key = _key(table, owner, resource)
     session.execute(insert, {**key, 'hard_limit': limit})
+    return get(session, table, owner, resource)
+
+
+def get(
+    session: tables.Handle, table: str, owner: Sequence[str], resource: str
+) -> int | None:
+    """One limit as it is set, None if it is not."""
+    key = _key(table, owner, resource)
     found: int | None = session.execute(
-        statements.select,
+        _WRITING[table].select,
         {f'key_{name}': value for name, value in key.items()},
     ).scalar()
     return found
