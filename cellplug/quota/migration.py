@@ -84,7 +84,8 @@ class _Migration:
             for source in self._sources:
                 if source.is_open and self._found < max_count:
                     self._work_on(source, max_count - self._found)
-            if self._found or any(one.is_open for one in self._sources):
+            more = any(source.is_open for source in self._sources)
+            if more or self._found or self._reported:
                 break
         for source in self._sources:
             if source.progress.state == migration.PASSED:

@@ -68,11 +68,12 @@ def _common(deleted):
 class Legacy:
     """The old tables of one cell.
 
+    :param url: of its database.
     :param live: what ``deleted`` is where a row lives.
     """
 
-    def __init__(self, cell, deleted=sa.Integer, limit=sa.Integer, live=0):
-        self.url = cell.database_connection
+    def __init__(self, url, deleted=sa.Integer, limit=sa.Integer, live=0):
+        self.url = url
         self.metadata = tables(deleted, limit)
         self._live = {} if deleted is None else {'deleted': live}
         with helpers.past_cellplug(self.url) as connection:
@@ -131,7 +132,8 @@ class LegacyTestCase(helpers.DeploymentTestCase):
         """
         self.deploy(cells)
         self.legacy = [
-            Legacy(cell, **tables_) for cell in self.deployment.cells
+            Legacy(cell.database_connection, **tables_)
+            for cell in self.deployment.cells
         ]
         names = [cell.name for cell in self.deployment.cells]
         self.limits = self.new_limits(names if fallback is None else fallback)
