@@ -151,22 +151,24 @@ class APIProcesses:
             self._all[name] = _Followed(process, self._said)
 
     @property
-    def at_work(self) -> list[str]:
-        """The names of those that can be killed in the midst of a request."""
-        return [n for n, one in self._all.items() if one.at_work.is_set()]
+    def names(self) -> list[str]:
+        """Their names, in order."""
+        return list(self._all)
 
     @property
     def ended(self) -> int:
         """How many requests have ended."""
         return self._said.outcomes.total()
 
-    def wait_for(self, requests: int) -> None:
-        """Wait until so many have ended, and one process is at work.
+    def wait_for(self, requests: int, name: str | None = None) -> None:
+        """Wait until so many have ended.
 
+        :param name: of one that must have ended a request since it was
+            started: it is killed in the midst of a request then.
         :raises LabError: if that takes too long, or a process ends.
         """
         deadline = time.monotonic() + processes.START_TIMEOUT
-        while self.ended < requests or not self.at_work:
+        while self.ended < requests or not self._is_at_work(name):
             self.check()
             if time.monotonic() > deadline:
                 raise errors.LabError(
@@ -174,6 +176,9 @@ class APIProcesses:
                     f'{processes.START_TIMEOUT:g} s'
                 )
             self._said.wait(_LOOK_EVERY)
+
+    def _is_at_work(self, name: str | None) -> bool:
+        return name is None or self._all[name].at_work.is_set()
 
     def check(self) -> None:
         """Do nothing while all of them live.

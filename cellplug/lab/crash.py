@@ -168,18 +168,22 @@ class Crashing:
         began = time.monotonic()
         kills = []
         for turn in itertools.islice(itertools.cycle([True, False]), KILLS):
-            apis.wait_for(apis.ended + dice.randint(*_REQUESTS))
-            time.sleep(dice.uniform(0, _DELAY))
-            self._deployment.workers.check()
+            requests = apis.ended + dice.randint(*_REQUESTS)
+            delay = dice.uniform(0, _DELAY)
             if turn or not workers:
-                name = dice.choice(apis.at_work)
+                name = dice.choice(apis.names)
+                apis.wait_for(requests, name)
+                time.sleep(delay)
                 doing = apis.kill(name)
             else:
-                name = dice.choice(sorted(workers))
+                name, doing = dice.choice(sorted(workers)), ''
+                apis.wait_for(requests)
                 # One that has been killed before may still be starting.
                 processes.wait_until_ready([workers[name]])
+                time.sleep(delay)
                 workers[name].restart()
-                name, doing = workers[name].title, ''
+                name = workers[name].title
+            self._deployment.workers.check()
             kills.append(Kill(name, time.monotonic() - began, doing))
             self._progress.step()
         return kills

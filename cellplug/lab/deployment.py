@@ -15,6 +15,7 @@ from cellplug.lab import database
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
 from cellplug.lab import people
+from cellplug.lab import quotas
 from cellplug.lab import servers as lab_servers
 from cellplug.lab import settling
 from cellplug.lab import worker
@@ -134,6 +135,7 @@ def opened(
                 clock=clock,
             )
         )
+        quotas.register(router)
         stack.callback(workers.stop)
         if not servers.embedded:
             _start_processes(workers, taking, directory, named, taken)

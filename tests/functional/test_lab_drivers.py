@@ -189,7 +189,7 @@ class TestReal(DriversTestCase):
         path = self.configure(**drivers)
         document = self.run_lab(path, '--real', '--cells', 2, '--instances', 8)
         self.assertEqual(
-            drivers,
+            {'quota': 'database', **drivers},
             {key: one[0] for key, one in document['drivers'].items()},
         )
 
@@ -294,6 +294,7 @@ class SIGHUPTestCase(testtools.TestCase):
                 values={
                     'uuid': helpers_static.UUIDS['west'],
                     'name': 'one',
+                    'cores': 1,
                     'memory_mb': 1,
                 },
             )

@@ -12,7 +12,6 @@ import testtools
 
 from cellplug.lab import check
 
-
 OF = 'quota of project p:'
 OF_V = 'quota of user v of project p:'
 
