@@ -5,8 +5,9 @@ the compiled statement in a cache, and builds a result that knows all about
 its columns. Here the compiled text goes straight to the driver's cursor, and
 the row comes back as the driver made it.
 
-Only where nothing is lost by it: on connections in autocommit, of drivers
-whose connections know by themselves of forks and bounds. What an error means
+Only where nothing is lost by it: on connections in autocommit, or in a
+transaction that has begun, of drivers whose connections know by themselves of
+forks and bounds. What an error means
 to the connection and to the caller is for SQLAlchemy and oslo.db to say: they
 are handed it by the (private) method that they would meet it in themselves.
 """
@@ -94,10 +95,14 @@ class Prepared:
 
 
 def _is_direct(session: tables.Handle) -> TypeGuard[sa.Connection]:
-    """Whether it may be passed by: a connection in autocommit, of ours."""
+    """Whether it may be passed by: a connection of ours that has begun.
+
+    In autocommit there is nothing to begin.
+    """
     if not isinstance(session, sa.Connection):
         return False
     dialect = session.dialect
-    return dialect.driver in _DRIVERS and getattr(
-        dialect, 'skip_autocommit_rollback', False
+    return dialect.driver in _DRIVERS and (
+        getattr(dialect, 'skip_autocommit_rollback', False)
+        or session.in_transaction()
     )

@@ -76,6 +76,11 @@ class Limits:
             host.database.api.writer(_write)
         )
 
+    @property
+    def may_ask_cells(self) -> bool:
+        """Whether cells are named whose tables may not be empty yet."""
+        return bool(self._fallback.cells)
+
     def resolve(
         self,
         context: Context,
