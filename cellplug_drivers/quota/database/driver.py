@@ -186,7 +186,7 @@ class DatabaseQuota(interfaces.QuotaDriver):
         known = None
         if self._limits.may_ask_cells:
             # Which must not happen inside a transaction.
-            known = self._limits.resolve(context, *who)
+            known = self._limits.resolve(context, *who, deltas)
 
         def plan(own: _Context) -> _queries.Taking:
             limits = known or self._limits.resolve(own, *who)
