@@ -11,6 +11,8 @@ import fixtures
 import sqlalchemy as sa
 
 from cellplug import exception
+from cellplug.db import prepared_writes
+from cellplug.db import retry
 from cellplug.db.api import models
 from tests.functional import databases
 from tests.functional import helpers_deployment
@@ -377,3 +379,42 @@ class TestDriverOnMariaDB(DriverTests, LossTests, helpers.QuotaTestCase):
 
 class TestDriverOnPostgreSQL(DriverTests, LossTests, helpers.QuotaTestCase):
     backend = 'postgresql'
+
+
+class TestClusterErrors(helpers.QuotaTestCase):
+    """What a Galera node says, said by a server that is none."""
+
+    backend = 'mariadb'
+
+    def setUp(self):
+        super().setUp()
+        self.ask = self.database.api.writer.connection(self.signal)
+
+    def signal(self, context, number, text, direct):
+        """Have the server raise it, asked in either way."""
+        statement = sa.text(
+            f"SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = {number}, "
+            f"MESSAGE_TEXT = '{text}'"
+        )
+        if direct:
+            prepared_writes.Change(statement).change(context.session, {})
+        context.session.execute(statement)
+
+    def errors(self, number, text):
+        for direct in (False, True):
+            yield self.assertRaises(
+                Exception, self.ask, self.context(), number, text, direct
+            )
+
+    def test_certification_conflicts_are_conflicts(self):
+        for text in (
+            'WSREP detected deadlock/conflict and aborted the transaction',
+            'Deadlock: wsrep aborted transaction',
+        ):
+            for error in self.errors(1213, text):
+                self.assertTrue(retry.is_conflict(error), error)
+
+    def test_a_node_that_is_not_ready_is_unavailable(self):
+        text = 'WSREP has not yet prepared node for application use'
+        for error in self.errors(1047, text):
+            self.assertIsInstance(error, exception.DatabaseUnavailable)
