@@ -230,7 +230,7 @@ class QuotaDriver(base.Driver):
 
         :param user_id: None refreshes all users that have a usage.
         :returns: the resources of which a count was not stored, as something
-            was reserved meanwhile; they stay due.
+            was reserved meanwhile; they are due from then on.
         :raises CountIncomplete: if a cell did not answer; nothing was stored.
         """
 

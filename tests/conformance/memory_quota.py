@@ -360,10 +360,15 @@ class MemoryQuota(interfaces.QuotaDriver):
             seen = {key: books.rows[key].version for key in keys}
         counted = self._count(keys, count)
         with self._open_books():
-            return frozenset(self._store(seen, counted))
+            late = frozenset(self._store(seen, counted))
+            self._mark_due([key for key in keys if key[2] in late])
+            return late
+
+    def _mark_due(self, keys: list[Key]) -> None:
+        for key in keys:
+            self.books.rows[key].due = True
+            self.books.rows[key].version += 1
 
     def reset(self, context, resources, *, project_id, user_id=None):
-        with self._open_books() as books:
-            for key in self._known(resources, project_id, user_id):
-                books.rows[key].due = True
-                books.rows[key].version += 1
+        with self._open_books():
+            self._mark_due(self._known(resources, project_id, user_id))

@@ -556,13 +556,20 @@ class TestBrokenCounting(helpers.BrokenTestCase):
 
     def test_a_refresh_that_forgets_what_is_due(self) -> None:
         class Broken(Correct):
-            def _store(self, seen: Any, counted: Any) -> set[str]:
-                late = super()._store(seen, counted)
-                for key in seen:
-                    self.books.rows[key].due = False
+            def refresh(self, context, resources, **of):
+                late = super().refresh(context, resources, **of)
+                for row in self.books.rows.values():
+                    row.due = False
                 return late
 
         self.assert_caught(Broken, 'what_was_not_stored_stays_due')
+
+    def test_a_refresh_that_leaves_it_at_that(self) -> None:
+        class Broken(Correct):
+            def _mark_due(self, keys: Any) -> None:
+                """Nobody will count what could not be stored."""
+
+        self.assert_caught(Broken, 'what_a_refresh_could_not_store_is_due')
 
     def test_due_for_ever(self) -> None:
         class Broken(Correct):

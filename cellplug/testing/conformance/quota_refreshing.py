@@ -216,6 +216,16 @@ class RefreshingChecks(quota_base.QuotaCase):
         self.reserve(servers=1)
         self.assertEqual((4, 1), self.usage('servers'))
 
+    def test_what_a_refresh_could_not_store_is_due(self) -> None:
+        self.use(servers=2, cores=2)
+        handle = self.reserve(servers=1)
+        self.exist(servers=4, cores=4)
+        self.assertEqual({'servers'}, self.refresh('servers', 'cores'))
+        self.assertEqual(({'servers'},) * 2, (self._due(), self._due(USER)))
+        self.rollback(handle)
+        self.reserve(servers=1)
+        self.assertEqual((4, 1), self.usage('servers'))
+
     def test_what_expired_is_due(self) -> None:
         self.reserve(servers=2, cores=1, expire=1)
         self.reserve(ram=1)

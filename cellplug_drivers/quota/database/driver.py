@@ -239,7 +239,9 @@ class DatabaseQuota(interfaces.QuotaDriver):
             self._endings.expire(late)
             states = self._counting.look(project_id, resources, users)
         stored = self._counting.refresh(states, count, keep=False)
-        return frozenset(name for name, _ in states.keys() - stored)
+        left = {key: one for key, one in states.items() if key not in stored}
+        self._counting.mark_due(left)
+        return frozenset(name for name, _ in left)
 
     def reset(
         self,
