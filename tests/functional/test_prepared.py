@@ -59,6 +59,36 @@ class PreparedTests:
             )
             self.assertEqual('fresh', self.first('fresh')[1])
 
+    @contextlib.contextmanager
+    def change_and_look(self):
+        """In a transaction that has begun, without a session."""
+        with self.database.writer.connection.using(self.cctxt) as connection:
+            connection.execute(sa.insert(NOTE), {'word': 'fresh'})
+            found = self.statement.first(connection, word='fresh')
+            self.assertEqual('fresh', found[1])
+            yield
+
+    def test_joins_a_transaction_that_has_no_session(self):
+        with self.change_and_look():
+            pass
+        self.assertEqual('fresh', self.first('fresh')[1])
+
+    def test_keeps_nothing_of_one_that_is_rolled_back(self):
+        with contextlib.suppress(ValueError):
+            with self.change_and_look():
+                raise ValueError
+        self.assertIsNone(self.first('fresh'))
+
+    def test_begins_a_transaction_where_it_comes_first(self):
+        with self.database.writer.connection.using(self.cctxt) as connection:
+            self.assertEqual(
+                '"', self.statement.first(connection, word='"')[1]
+            )
+            connection.execute(sa.delete(NOTE).where(NOTE.c.word == '"'))
+        self.assertIsNone(self.first('"'))
+        with self.database.reader.connection.using(self.cctxt) as connection:
+            self.assertIsNone(self.statement.first(connection, word='"'))
+
     def test_outlives_the_death_of_its_connection(self):
         self.first('"')
         helpers.kill_connections(self.url)
