@@ -77,7 +77,7 @@ def run(
     for one in migrations:
         context = migrations_context.MigrationContext(
             router,
-            migration=one.name,
+            name=one.name,
             on_report=report,
             resume=max_count is not None,
             recheck=recheck,
@@ -106,6 +106,8 @@ class _Running:
                     pass
             else:
                 more = self._call(max_count)
+            if not more:
+                self._context.end_passes()
         except Exception as exc:  # noqa: BLE001 (a stranger's code)
             error = exc
         return Outcome(
@@ -119,6 +121,13 @@ class _Running:
 
     def _call(self, count: int) -> bool:
         """Whether it should be called again."""
+        again = self._call_once(count)
+        if again or self._found or self._context.reported:
+            return again
+        # The pass of an earlier run had nothing left: then a new one.
+        return self._context.restart_passes() and self._call_once(count)
+
+    def _call_once(self, count: int) -> bool:
         context = self._context
         context.begin_call()
         found, done = self._checked(self._plugin.loaded(context, count))

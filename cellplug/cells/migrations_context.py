@@ -83,13 +83,15 @@ class MigrationContext(cellplug_context.InternalContext):
     :param on_report: called for each report.
     :param resume: go on where an earlier run stopped.
     :param recheck: forget what is known to be done.
+    :ivar left: how many rows were reported that are left where they were.
+    :ivar reported: whether anything was reported.
     """
 
     def __init__(
         self,
         router: Any,
         *,
-        migration: str,
+        name: str,
         on_report: Callable[[Report], None],
         resume: bool,
         recheck: bool,
@@ -97,7 +99,8 @@ class MigrationContext(cellplug_context.InternalContext):
         super().__init__(is_admin=True)
         self.router = router
         self.left = 0
-        self._migration = migration
+        self.reported = False
+        self._migration = name
         self._on_report = on_report
         self._run = _Run(resume, recheck)
         self._progress: dict[tuple[str, str], Progress] = {}
@@ -119,6 +122,7 @@ class MigrationContext(cellplug_context.InternalContext):
     def report(self, what: str, why: str, *, left: bool = True) -> None:
         """Tell the operator of a row."""
         self.left += left
+        self.reported = True
         self._on_report(Report(self._migration, what, why, left))
 
     # -- for whoever runs it -----------------------------------------------
@@ -126,6 +130,22 @@ class MigrationContext(cellplug_context.InternalContext):
     def begin_call(self) -> None:
         """The migration is about to be called."""
         self._run.moved = False
+
+    def restart_passes(self) -> bool:
+        """Begin those anew that have come to their ends; whether any had."""
+        passed = [
+            one
+            for one in self._progress.values()
+            if one.state == migration.PASSED
+        ]
+        for one in passed:
+            one.restart()
+        return bool(passed)
+
+    def end_passes(self) -> None:
+        """All have come to their ends: the next run begins anew."""
+        if not self.is_under_way:
+            self.restart_passes()
 
     @property
     def has_progress(self) -> bool:

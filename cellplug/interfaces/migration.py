@@ -15,8 +15,8 @@ class Progress(Protocol):
 
     A *pass* goes through all rows in the order of some key, steps over those
     that cannot be migrated, and ends. A run with ``--max-count`` goes on
-    where the last one stopped; any other begins a new pass, and so finds what
-    has been mended. Several processes may share one progress: the later word
+    where the last one stopped, until all passes of the migration have ended;
+    any other begins anew, and so finds what has been mended. Several processes may share one progress: the later word
     stands, and a row is looked at twice at worst.
     """
 
@@ -37,8 +37,9 @@ class Progress(Protocol):
     def finish(self, state: str = PASSED) -> None:
         """Note that the pass has come to its end.
 
-        :param state: what it ended with. Anything but ``passed`` stands
-            until somebody asks for ``--recheck``.
+        :param state: what it ended with. ``passed`` stands until all passes
+            of the migration have ended, anything else until somebody asks
+            for ``--recheck``.
         """
         ...
 

@@ -174,7 +174,7 @@ def _cells(context: migration.MigrationContext) -> list[Any]:
 
 
 def _is_about(error: exception.CellplugError, cell: Any) -> bool:
-    return getattr(error, 'cell_uuid', None) == cell.uuid
+    return bool(getattr(error, 'cell_uuid', None) == cell.uuid)
 
 
 def _page(context: Any, table: str, after: int | None, count: int) -> Any:
@@ -182,5 +182,4 @@ def _page(context: Any, table: str, after: int | None, count: int) -> Any:
 
 
 def _is_empty(context: Any, table: str) -> bool:
-    empty: bool = db.legacy_quota_queries.is_empty(context.session, table)
-    return empty
+    return db.legacy_quota_queries.is_empty(context.session, table)

@@ -252,7 +252,7 @@ class TestStrangers(MigrationCommandTestCase):
             def mine(context, max_count):
                 progress = context.progress('mine')
                 if progress.state:
-                    progress.restart()
+                    return 0, 0
                 after = int(progress.marker or 0)
                 page = [row for row in rows if row > after][:max_count + 1]
                 done = 0
@@ -277,6 +277,29 @@ class TestStrangers(MigrationCommandTestCase):
             [self.mine(one) for one in results],
         )
         self.assertEqual((4, 0, 4), self.mine(self.run_it()))
+
+    def test_a_pass_that_ended_and_was_cut_off_begins_anew(self) -> None:
+        """The process died before it could note that all have ended."""
+        self.install(
+            """
+            died = []
+            def mine(context, max_count):
+                progress = context.progress('mine')
+                if progress.state:
+                    return 0, 0
+                context.report('row 1', 'odd')
+                progress.finish()
+                if not died:
+                    died.append(1)
+                    raise RuntimeError('died')
+                return 1, 0
+            """,
+            'mine',
+        )
+        for _ in range(3):
+            result = self.run_it('--max-count', '3')
+            self.assertEqual(2, result.code)
+            self.assertIn('row 1: odd', result.err)
 
     def test_one_that_fails_stops_none_of_the_others(self) -> None:
         self.install(
