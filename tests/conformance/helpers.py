@@ -89,9 +89,15 @@ class BrokenTestCase(unittest.TestCase):
 
     def assert_caught(self, driver: type[Any], check: str) -> None:
         """The check passes for the correct driver, and not for this one."""
+        self.assert_passes(check)
+        self.assert_fails(driver, check)
+
+    def assert_passes(self, check: str) -> None:
         right = self.outcome(self.correct, check)
         self.assertTrue(right.wasSuccessful(), right.failures + right.errors)
         self.assertEqual([], right.skipped, 'the check was not run')
+
+    def assert_fails(self, driver: type[Any], check: str) -> None:
         wrong = self.outcome(driver, check)
         self.assertEqual([], wrong.skipped, 'the check was not run')
         self.assertFalse(wrong.wasSuccessful(), f'{check} sees nothing')

@@ -13,6 +13,7 @@ from cellplug import exception
 from cellplug.objects import quota
 from cellplug.testing import conformance
 from cellplug.testing.conformance import harnesses
+from cellplug_drivers.quota.database import driver
 from tests.conformance import helpers
 from tests.conformance import memory_quota
 
@@ -617,3 +618,58 @@ class TestBrokenCounting(helpers.BrokenTestCase):
                 return frozenset()
 
         self.assert_caught(Broken, 'a_refresh_stores_what_it_can')
+
+
+class PrivateHarness(helpers.QuotaHarness):
+    """Says of books in memory that all processes have the same."""
+
+    shared = True
+
+
+class TestBrokenDatabase(helpers.BrokenTestCase):
+    """What cannot be seen without a database, or another process."""
+
+    suite = conformance.QuotaSuite
+    correct = driver.DatabaseQuota
+    harness = conformance.DatabaseHarness
+
+    def test_books_of_one_process(self) -> None:
+        class Broken(Correct):
+            """Right, in one process."""
+
+        for check in (
+            'processes_share_one_limit',
+            'first_reservations_of_processes_agree',
+            'of_a_commit_and_the_expiries_of_processes_one_wins',
+        ):
+            self.assert_passes(check)
+            self.harness = PrivateHarness
+            self.assert_fails(Broken, check)
+            self.harness = conformance.DatabaseHarness
+
+    def test_a_transaction_inside_that_of_the_request(self) -> None:
+        class Broken(driver.DatabaseQuota):
+            def _refuse_inside(self, context: Any) -> None:
+                """Let it be."""
+
+        self.assert_caught(Broken, 'an_open_transaction_is_refused')
+
+    def test_a_count_with_a_transaction_open(self) -> None:
+        class Broken(driver.DatabaseQuota):
+            def __init__(self, options: Any, host: Any) -> None:
+                super().__init__(options, host)
+                self.writer = host.database.api.writer
+
+            def reserve(self, context, deltas, *, count, **of):
+                def locked(names, user):
+                    with self.writer.using(context):
+                        return count(names, user)
+
+                return super().reserve(context, deltas, count=locked, **of)
+
+        with mock.patch.object(harnesses, 'DEADLINE', 2):
+            for check in (
+                'nothing_is_held_while_what_is_new_is_counted',
+                'nothing_is_held_while_what_is_due_is_counted',
+            ):
+                self.assert_caught(Broken, check)

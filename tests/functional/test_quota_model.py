@@ -584,7 +584,7 @@ class TestModelWithCells(ModelTestCase):
     truth = RealCells
 
     def test_the_books_are_right_whatever_happens(self) -> None:
-        self.search(50)
+        self.search(150)
 
 
 class TestModelOnPostgreSQL(TestModelWithCells):

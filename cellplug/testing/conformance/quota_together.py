@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from collections.abc import Iterator
 from typing import Any
 
 from cellplug import exception
@@ -159,17 +157,13 @@ class TogetherChecks(quota_base.QuotaCase):
 
     # -- processes ---------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _beside(self, work: Callable[[], object]) -> Iterator[None]:
-        """A block while whose run children do the same work each."""
+    def _in_children(self, *works: Callable[[], object]) -> None:
+        """Do each in a child, at once; this process does nothing."""
         if not self.source.shared:
             self.not_applicable('its source is not shared by processes')
-        children = [doing.Child(work) for _ in range(3)]
-        try:
-            yield
-        finally:
-            for child in children:
-                child.wait()
+        children = [doing.Child(work) for work in works]
+        for child in children:
+            child.wait()
 
     @base.area('fork')
     def test_processes_share_one_limit(self) -> None:
@@ -177,8 +171,7 @@ class TogetherChecks(quota_base.QuotaCase):
             for number in range(LIMIT):
                 self._try(number)
 
-        with self._beside(work):
-            work()
+        self._in_children(*[work] * 4)
         self.assertEqual((0, LIMIT), self.usage('servers'))
 
     @base.area('fork')
@@ -189,8 +182,7 @@ class TogetherChecks(quota_base.QuotaCase):
             for number in range(ROUNDS):
                 self.commit(self.reserve(user=f'u{number}', servers=1))
 
-        with self._beside(work):
-            work()
+        self._in_children(*[work] * 4)
         # What is created meanwhile is not in what the others count.
         self.assertEqual((2 + 4 * ROUNDS, 0), self.usage('servers'))
         for number in range(ROUNDS):
@@ -198,11 +190,19 @@ class TogetherChecks(quota_base.QuotaCase):
 
     @base.area('fork')
     def test_of_a_commit_and_the_expiries_of_processes_one_wins(self) -> None:
-        self.use(servers=0)
+        self.use(servers=0, commits=0)
         handles = [self.reserve(servers=1, expire=1) for _ in range(30)]
         clock: Any = self.host.clock
         clock.advance(5)
-        with self._beside(lambda: self.subject.expire(self.context)):
-            committed = sum(map(self._commit_if_open, handles))
-        self._check_in_use(committed)
-        self.assertEqual(0, self.subject.expire(self.context))
+
+        def commit() -> None:
+            for handle in handles:
+                if self._commit_if_open(handle):
+                    self.use(commits=1)
+
+        def expire() -> None:
+            self.subject.expire(self.context)
+
+        self._in_children(commit, expire, expire)
+        self.assertEqual([], self.reservations())
+        self._check_in_use(self.usage('commits')[0])
