@@ -180,7 +180,7 @@ class LegacyTestCase(helpers.DeploymentTestCase):
 
     def break_cell(self, name):
         """Let a cell's database be one that nobody reaches."""
-        cell = self.router.cells.get(name)
+        (cell,) = (one for one in self.deployment.cells if one.name == name)
         url = {
             'sqlite': 'sqlite:////nowhere/at/all.db',
             'mariadb': 'mysql+pymysql://u:p@127.0.0.1:9/nowhere',

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+import cellplug
 from cellplug import exception
 from cellplug.db import limit_tables
+from cellplug.testing import deployment
 from tests.functional import databases
 from tests.functional import helpers_legacy
+
+
+def _count_none(context, project_id, user_id):
+    return {'cores': 0}
 
 
 def values(limits):
@@ -399,6 +405,38 @@ class FallbackTests(helpers_legacy.LegacyTestCase):
         self.assertEqual(
             {'cores': (1, 'project'), 'ram': (2, 'project')}, values(found)
         )
+
+    def test_reservations_are_held_to_limits_in_cells(self):
+        self.deploy_legacy(1)
+        (cell,) = self.deployment.cells
+        made = self.useFixture(
+            deployment.ConfFixture(
+                {
+                    'api_database.connection': self.deployment.api_url,
+                    'quota_database.fallback_cells': [cell.name],
+                }
+            )
+        )
+        self.legacy[0].add('quotas', 'p', 'cores', 5)
+        self.router.close()
+        router = cellplug.CellRouter.from_conf(made.conf)
+        self.addCleanup(router.close)
+        quotas = router.quotas
+        quotas.register_resource(
+            cellplug.ReservableResource('cores', sync=_count_none)
+        )
+        context = self.context()
+        handle = quotas.reserve(context, cores=4)
+        error = self.assertRaises(
+            exception.OverQuota, quotas.reserve, context, cores=2
+        )
+        self.assertEqual({'cores': 1}, error.headroom)
+        quotas.commit(context, handle)
+        self.break_cell('cell1')
+        error = self.assertRaises(
+            exception.CellUnavailable, quotas.reserve, context, cores=1
+        )
+        self.assertEqual('cell1', error.cell_name)
 
     def test_setters_at_the_same_moment(self):
         self.deploy_legacy(1, fallback=[])

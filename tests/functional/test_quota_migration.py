@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import sqlalchemy as sa
 
@@ -419,6 +420,37 @@ class ConcurrencyTests(MigrationTestCase):
         self.assertEqual(expected, self.api_rows('quotas'))
         self.assertEqual({}, first.rows('quotas', deleted=True))
         self.assertEqual({}, second.rows('quotas', deleted=True))
+
+    def test_readers_see_each_limit_all_the_time(self):
+        """Also those that ask both databases while a limit goes between."""
+        first, second = self.deploy_legacy()
+        expected = {
+            **self.fill(first, self.ROWS),
+            **self.fill(second, self.ROWS, first=100),
+        }
+        seen = []
+        done = threading.Event()
+
+        def read():
+            while not done.is_set():
+                for project, _ in expected:
+                    found = self.limits.get_limits(
+                        self.context(), project_id=project, user_id='u'
+                    )
+                    limit = found.get('cores')
+                    seen.append((project, limit and limit.limit))
+
+        with helpers.Background(read) as reader:
+            try:
+                self.run_in_child()
+            finally:
+                done.set()
+        reader.join()
+        self.assertEqual(
+            {(project, n) for (project, _), n in expected.items()} | {*seen},
+            {(project, n) for (project, _), n in expected.items()},
+        )
+        self.assertGreater(len(seen), self.ROWS)
 
     def test_killed_at_each_step_it_loses_nothing(self):
         """At each, the limit is in the cell, or in both, or moved."""
