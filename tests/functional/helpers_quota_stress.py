@@ -182,6 +182,8 @@ class Account:
     :ivar held: what was committed, by resource.
     :ivar open: the deltas of reservations that have not ended, by handle.
     :ivar undecided: handles whose commit was begun, and not seen to end.
+    :ivar journey: at which node the work went on, and which one was lost and
+        why, in order.
     """
 
     held: collections.Counter = dataclasses.field(
@@ -193,7 +195,7 @@ class Account:
         default_factory=collections.Counter
     )
     errors: list = dataclasses.field(default_factory=list)
-    lost_at: set = dataclasses.field(default_factory=set)
+    journey: list = dataclasses.field(default_factory=list)
 
     def take(self, line):
         step, handle = line['step'], line.get('handle')
@@ -207,8 +209,8 @@ class Account:
             self.held.update(self.open.pop(handle))
         elif step == 'rolled back':
             self.open.pop(handle, None)
-        elif step == 'lost':
-            self.lost_at.add(line['node'])
+        elif step in ('at', 'lost'):
+            self.journey.append((step, line['node'], line.get('what')))
         elif step == 'error':
             self.errors.append(line['what'])
 
@@ -239,6 +241,7 @@ class Worker:
                     self._open_books(self._urls[node])
                 ) as self._books:
                     self._finish_what_was_begun()
+                    self._write('at', node=node)
                     while not self._stop.exists():
                         self._act()
                         hops = 0
@@ -519,20 +522,26 @@ class Stress:
         self._workers[slot] = process
 
     def _rage(self, duration, kill_every, events, rounds):
-        """Kill and replace until the time is over."""
+        """Kill and replace until the time is over.
+
+        What is left of it after the last event is a quarter, at least.
+        """
         began = time.monotonic()
+        least = began + duration
         kills = 0
         next_kill = self._next_kill(began, kill_every)
         while True:
             now = time.monotonic()
-            if now - began > duration and self._enough(rounds):
-                return kills
-            if now - began > duration + PATIENCE:
-                raise AssertionError('nothing goes on')
             if events and now - began >= events[0][0]:
                 events.pop(0)[1]()
-            elif now >= next_kill:
-                self._kill_one()
+                least = max(least, time.monotonic() + duration / 4)
+                continue
+            if now > least and not events and self._enough(rounds):
+                return kills
+            if now > least + PATIENCE:
+                raise AssertionError('nothing goes on')
+            if now >= next_kill:
+                self.replace(self._dice.choice(list(self._slots)))
                 kills += 1
                 next_kill = self._next_kill(now, kill_every)
             time.sleep(0.01)
@@ -546,8 +555,8 @@ class Stress:
             return float('inf')
         return now + self._dice.uniform(0, 2 * every)
 
-    def _kill_one(self):
-        slot = self._dice.choice(list(self._slots))
+    def replace(self, slot):
+        """Kill a worker and start its successor."""
         process = self._workers[slot]
         if process.is_alive():
             os.kill(process.pid, signal.SIGKILL)
