@@ -166,24 +166,31 @@ class Crashing:
         self._progress.phase('Killing', KILLS)
         workers = self._deployment.workers.by_cell
         began = time.monotonic()
-        kills = []
+        kills: list[Kill] = []
+        names: list[str] = []
         for turn in itertools.islice(itertools.cycle([True, False]), KILLS):
             requests = apis.ended + dice.randint(*_REQUESTS)
             delay = dice.uniform(0, _DELAY)
             if turn or not workers:
-                name = dice.choice(apis.names)
+                name = _another(dice, apis.names, names)
                 apis.wait_for(requests, name)
                 time.sleep(delay)
                 doing = apis.kill(name)
             else:
-                name, doing = dice.choice(sorted(workers)), ''
+                name, doing = _another(dice, sorted(workers), names), ''
                 apis.wait_for(requests)
                 # One that has been killed before may still be starting.
                 processes.wait_until_ready([workers[name]])
                 time.sleep(delay)
                 workers[name].restart()
-                name = workers[name].title
+            names.append(name)
             self._deployment.workers.check()
-            kills.append(Kill(name, time.monotonic() - began, doing))
+            title = workers[name].title if name in workers else name
+            kills.append(Kill(title, time.monotonic() - began, doing))
             self._progress.step()
         return kills
+
+
+def _another(dice: random.Random, names: list[str], killed: list[str]) -> str:
+    """Any of them, but those just killed: they are still starting."""
+    return dice.choice([n for n in names if n not in killed[-2:]] or names)

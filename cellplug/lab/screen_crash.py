@@ -32,7 +32,7 @@ def tables(
 def _kills(
     console: rich.console.Console, crash: lab_crash.Crash
 ) -> rich.table.Table:
-    table = drawing.Table(console, f'Killed with -9 (--seed {crash.seed})')
+    table = drawing.Table(console, 'Killed with -9')
     table.columns_of('Process')
     table.columns_of('After', justify='right')
     table.columns_of('While at')
@@ -46,6 +46,7 @@ def _summary(crash: lab_crash.Crash) -> Iterator[str]:
         f'{count} {outcome}'
         for outcome, count in sorted(crash.requests.items())
     )
+    yield f'[bold]Chosen by:[/] --seed {crash.seed}'
     yield f'[bold]Requests that ended:[/] {ended}'
     if crash.samples:
         yield (
