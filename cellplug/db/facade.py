@@ -243,7 +243,7 @@ class Database:
         """Repeat the function when its transaction lost a conflict.
 
         Deadlocks, certification conflicts and lock waits are repeated, with
-        jitter, until it succeeds: for 15 seconds, and at least ten times.
+        jitter, until it succeeds: for 30 seconds, and at least ten times.
         Then the conflict's error goes through. Outermost only: a repeated
         inner transaction would lose what the outer wrote.
 

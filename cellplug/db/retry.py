@@ -24,7 +24,7 @@ R = TypeVar('R')
 RETRIES = 10
 """How often a lost conflict is repeated, however long that takes."""
 
-RETRY_FOR = 15.0
+RETRY_FOR = 30.0
 """For how many seconds it is repeated, however often that is.
 
 Ten times are enough for deadlocks. Where several primaries of a cluster write
