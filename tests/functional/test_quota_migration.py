@@ -8,8 +8,10 @@ import threading
 
 import sqlalchemy as sa
 
+import cellplug
+from cellplug import loader
 from cellplug.cells import migrations
-from cellplug.quota import migration
+from cellplug.db import frames
 from cellplug.quota import migration_rows
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
@@ -64,8 +66,6 @@ class MigrationTestCase(helpers_legacy.LegacyTestCase):
         return made
 
     def use_cells(self, names):
-        from cellplug import loader
-
         conf = self.deployment.conf
         options = loader.load_options('quota', 'database')
         conf.register_opts(options, 'quota_database')
@@ -397,8 +397,6 @@ class ConcurrencyTests(MigrationTestCase):
 
     def run_in_child(self, crash=None):
         """A router of its own, as another process has."""
-        import cellplug
-
         if crash is not None:
             crash()
         with cellplug.CellRouter.from_conf(self.deployment.conf) as router:
@@ -521,18 +519,6 @@ def _deleted(case):
 
 def _committed_in_api(case):
     """The API database has committed, the cell's has not."""
-    migration_rows._outcome = _die
-    enter = migration_rows._own
-
-    class Committed(type(enter())):
-        pass
-
-    def own():
-        return Committed()
-
-    migration_rows._own = own
-    from cellplug.db import frames
-
     close = frames.Frame.close
 
     def die_after(frame, error):
@@ -546,10 +532,6 @@ def _committed_in_api(case):
 
 def _committed_in_cell(case):
     migration_rows._outcome = _die
-
-
-def _before_mark(case):
-    migration._is_empty = _die
 
 
 STEPS = (
