@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import signal
 
 from cellplug.lab import crash
 from cellplug.testing import fixtures as cellplug_fixtures
 from cellplug.testing import services
+from cellplug.testing.services import admin
 from tests.functional import test_lab
 
 
@@ -154,6 +156,49 @@ class TestProcesses(CrashTestCase):
         self.assert_ended(apis)
         document = self.run_lab('--instances', 2)
         self.assertTrue(document['check']['holds'])
+
+
+class TestOnPostgreSQL(CrashTestCase):
+    """Servers that were there before, and stay."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(cellplug_fixtures.DatabaseFixture('postgresql'))
+        self.useFixture(cellplug_fixtures.QueueFixture())
+        server = services.shared_url(services.PostgreSQL)
+        rabbitmq = services.shared_url(services.RabbitMQ)
+        name = f'lab_{secrets.token_hex(6)}'
+        for place in ('api', 'cell0', 'cell1', 'cell2'):
+            self.addCleanup(admin.drop_database, server, f'{name}_{place}')
+            admin.create_database(server, f'{name}_{place}')
+        broker = admin.BrokerAdmin(rabbitmq)
+        for place in ('cell1', 'cell2'):
+            self.addCleanup(broker.delete_vhost, f'{name}_{place}')
+            broker.create_vhost(f'{name}_{place}')
+        template = name + '_{cell}'
+        self.options = [
+            '--database-connection',
+            admin.with_database(server, template),
+            '--transport-url',
+            admin.with_database(rabbitmq, template).partition('?')[0],
+        ]
+
+    def test_the_books_are_balanced_afterwards_and_the_lab_goes_on(self):
+        document = self.run_crash(
+            *('--cells', 2, '--instances', 8), *self.options
+        )
+        self.assert_balanced(document)
+        self.assert_eventful(document)
+        done = test_lab.manage(
+            *('lab', 'run', '-f', 'json', '--cells', 2, '--instances', 3),
+            *self.options,
+        )
+        self.assertEqual((0, ''), (done.returncode, done.stderr))
+        document = json.loads(done.stdout)
+        self.assert_balanced(document)
+        self.assertEqual(
+            {'expired': 0, 'forgotten': []}, document['left_behind']
+        )
 
 
 class TestReal(CrashTestCase):
