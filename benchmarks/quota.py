@@ -292,7 +292,7 @@ def throughput(
     data: list[dict[str, Any]] = []
     pure = 'PyMySQL' if arguments.backend == 'mariadb' else 'psycopg'
     for resources, many, processes in itertools.product(
-        AMOUNTS, (False, True), PROCESSES
+        AMOUNTS, (False, True), arguments.processes
     ):
         what = (
             f'{resources} resource{"s" * (resources > 1)}, '
@@ -580,7 +580,7 @@ def main() -> int:
     """Measure; the exit code."""
     arguments = parse()
     with (
-        quota_workers.Workers(max(PROCESSES)) as workers,
+        quota_workers.Workers(max(arguments.processes)) as workers,
         contextlib.ExitStack() as stack,
     ):
         url = start_server(arguments)
@@ -602,6 +602,14 @@ def parse() -> argparse.Namespace:
         type=float,
         default=0.3,
         help='of each slice (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--processes',
+        type=int,
+        nargs='+',
+        metavar='N',
+        default=PROCESSES,
+        help='how many reserve at once (default: each of 1, 4 and 16)',
     )
     parser.add_argument(
         '--relaxed',

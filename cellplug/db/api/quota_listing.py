@@ -7,6 +7,7 @@ import datetime
 
 import sqlalchemy as sa
 
+from cellplug.db import prepared
 from cellplug.db import tables
 from cellplug.db.api import models
 from cellplug.db.api.quota_taking import TOTAL
@@ -16,21 +17,31 @@ _usage = models.quota_usages
 _reservation = models.reservations
 
 
+_USAGES = prepared.Prepared(
+    sa.select(
+        _usage.c.resource,
+        _usage.c.in_use,
+        _usage.c.reserved,
+        _usage.c.refresh_due,
+    )
+    .where(
+        _usage.c.project_id == sa.bindparam('project'),
+        _usage.c.user_id == sa.bindparam('owner'),
+    )
+    .order_by(_usage.c.resource)
+)
+
+
 def get_usages(
     session: tables.Handle, project_id: str, user_id: str
 ) -> dict[str, quota.Usage]:
     """The usages of a user, or the total, by resource."""
-    query = (
-        sa.select(
-            _usage.c.resource,
-            _usage.c.in_use,
-            _usage.c.reserved,
-            _usage.c.refresh_due,
-        )
-        .where(_usage.c.project_id == project_id, _usage.c.user_id == user_id)
-        .order_by(_usage.c.resource)
-    )
-    return {row[0]: quota.Usage(*row) for row in session.execute(query)}
+    rows = _USAGES.rows(session, project=project_id, owner=user_id)
+    return {
+        # MariaDB's booleans are numbers.
+        name: quota.Usage(name, in_use, reserved, bool(due))
+        for name, in_use, reserved, due in rows
+    }
 
 
 def get_reservations(
