@@ -16,8 +16,9 @@ class Progress(Protocol):
     A *pass* goes through all rows in the order of some key, steps over those
     that cannot be migrated, and ends. A run with ``--max-count`` goes on
     where the last one stopped, until all passes of the migration have ended;
-    any other begins anew, and so finds what has been mended. Several processes may share one progress: the later word
-    stands, and a row is looked at twice at worst.
+    any other begins anew, and so finds what has been mended. Several
+    processes may share one progress: the later word stands, and a row is
+    looked at twice at worst.
     """
 
     @property
