@@ -332,17 +332,18 @@ def measure(
     processes: int,
 ) -> dict[str, list[quota_workers.Slice]]:
     """The slices of each scheme, by round."""
+    # Some dozen calls of each process, however many share the machine.
+    seconds = arguments.seconds * max(1.0, processes / 4)
     order = list(setting.schemes)
     slices: dict[str, list[quota_workers.Slice]] = {one: [] for one in order}
     for scheme in order:
+        # The first call of all connects.
         setting.run(scheme, resources, many, processes, 0.05)
     for _ in range(arguments.rounds):
         order.append(order.pop(0))
         for scheme in order:
             slices[scheme].append(
-                setting.run(
-                    scheme, resources, many, processes, arguments.seconds
-                )
+                setting.run(scheme, resources, many, processes, seconds)
             )
     return slices
 
@@ -600,8 +601,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         '--seconds',
         type=float,
-        default=0.3,
-        help='of each slice (default: %(default)s)',
+        default=0.2,
+        help='of each slice; with many processes it is longer '
+        '(default: %(default)s)',
     )
     parser.add_argument(
         '--processes',
@@ -622,7 +624,7 @@ def parse() -> argparse.Namespace:
         action='store_true',
         help='a short run that shows little but that it works',
     )
-    parser.set_defaults(rounds=7)
+    parser.set_defaults(rounds=5)
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.rounds, arguments.seconds = 3, 0.1

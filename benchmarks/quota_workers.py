@@ -17,15 +17,17 @@ from typing import Self
 Case = Callable[[int], object]
 """Done over and over; it is given the number of the call."""
 
-_AHEAD = 0.01
-"""Seconds from the message to its beginning, for all to have it by then."""
+_LEAD = 0.3
+"""This part of a slice more goes by before the measuring begins. All have to
+have the message by then, and a process whose turn it was not for a while is
+slow at first: in the processor's caches is what the others needed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Slice:
     """What some processes did together in a short time.
 
-    :ivar calls: of all of them.
+    :ivar calls: of all of them, those before the measuring included.
     :ivar rate: calls per second.
     :ivar cpu: processor seconds for each call, the servers' left out.
     """
@@ -33,6 +35,16 @@ class Slice:
     calls: int
     rate: float
     cpu: float
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What one process did; times are in seconds."""
+
+    calls: int
+    measured: int
+    elapsed: float
+    busy: float
 
 
 class Workers:
@@ -85,13 +97,13 @@ class Workers:
 
     def run(self, name: str, processes: int, seconds: float) -> Slice:
         """Do one case again and again, in so many processes at once."""
-        begin = time.monotonic() + _AHEAD
+        begin = time.monotonic() + seconds * _LEAD
         found = self._ask(processes, ('run', name, begin, begin + seconds))
-        calls = sum(one[0] for one in found)
+        measured = sum(one.measured for one in found)
         return Slice(
-            calls=calls,
-            rate=sum(count / elapsed for count, elapsed, _ in found),
-            cpu=sum(one[2] for one in found) / calls,
+            calls=sum(one.calls for one in found),
+            rate=sum(one.measured / one.elapsed for one in found),
+            cpu=sum(one.busy for one in found) / max(1, measured),
         )
 
     def _ask(self, processes: int, message: tuple[Any, ...]) -> list[Any]:
@@ -124,13 +136,20 @@ def _serve(pipe: Any, number: int) -> None:
             pipe.send(traceback.format_exc())
 
 
-def _run(case: Case, begin: float, end: float) -> tuple[int, float, float]:
-    """How many calls, in how many seconds, of the processor's how many."""
+def _run(case: Case, begin: float, end: float) -> _Part:
+    """Do it until the end; measure from the beginning."""
     calls = 0
     clock = time.monotonic
-    time.sleep(max(0.0, begin - clock()))
-    began, busy = clock(), time.process_time()
+    while clock() < begin:
+        case(calls)
+        calls += 1
+    before, began, busy = calls, clock(), time.process_time()
     while clock() < end:
         case(calls)
         calls += 1
-    return calls, clock() - began, time.process_time() - busy
+    return _Part(
+        calls=calls,
+        measured=calls - before,
+        elapsed=clock() - began,
+        busy=time.process_time() - busy,
+    )
