@@ -353,6 +353,26 @@ class TransactionAborted(CellplugError):
     """An error inside was swallowed; the database would keep nothing."""
 
 
+class TransactionConflict(CellplugError):
+    """A transaction lost to others each time it was repeated.
+
+    Nothing of it was kept. ``__cause__`` is what the database said last.
+
+    :ivar name: the function that made it.
+    :ivar tries: how often it was tried.
+    :ivar seconds: for how long.
+    """
+
+    def __init__(self, name: str, tries: int, seconds: float) -> None:
+        super().__init__(
+            f'a transaction lost a conflict {tries} times in {seconds:.0f} s, '
+            'and was given up; nothing was written'
+        )
+        self.name = name
+        self.tries = tries
+        self.seconds = seconds
+
+
 class ReadOnlyTransaction(CellplugError):
     """A writer was opened inside a reader of the same database."""
 

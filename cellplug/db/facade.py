@@ -244,9 +244,10 @@ class Database:
 
         Deadlocks, certification conflicts and lock waits are repeated, with
         jitter, until it succeeds: for 30 seconds, and at least ten times.
-        Then the conflict's error goes through. Outermost only: a repeated
-        inner transaction would lose what the outer wrote.
+        Outermost only: a repeated inner transaction would lose what the outer
+        wrote.
 
+        :raises TransactionConflict: if it went on losing; nothing was kept.
         :raises TransactionInProgress: if the request has one open here.
         """
         return retry.retrying(function, finding.context_finder(function))

@@ -79,15 +79,19 @@ def retrying(
                 f'{function.__qualname__}() repeats its transaction on a '
                 'conflict, so it must be the outermost; another one is open'
             )
-        deadline = clock() + RETRY_FOR
+        began = clock()
         wait, retries = _FIRST_WAIT, 0
         while True:
             try:
                 return function(*args, **kwargs)
             except Exception as exc:
-                ended = retries >= RETRIES and clock() >= deadline
-                if ended or not is_conflict(exc):
+                if not is_conflict(exc):
                     raise
+                took = clock() - began
+                if retries >= RETRIES and took >= RETRY_FOR:
+                    raise exception.TransactionConflict(
+                        function.__qualname__, retries + 1, took
+                    ) from exc
                 LOG.debug('%s() lost a conflict', function.__qualname__)
             retries += 1
             # Anything from no wait on: who lost together must not meet again.

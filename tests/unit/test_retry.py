@@ -62,19 +62,19 @@ class TestPatience(testtools.TestCase):
 
     def test_it_gives_up_with_the_error_of_the_last_try(self):
         trial = Trial(takes=0.005)
-        self.assertRaises(oslo_exception.DBDeadlock, trial.run)
+        self.assertRaises(exception.TransactionConflict, trial.run)
         self.assertGreater(trial.tries, 1 + retry.RETRIES)
         self.assertGreaterEqual(trial.lasted, retry.RETRY_FOR)
         self.assertLess(trial.lasted, retry.RETRY_FOR + 1)
 
     def test_long_lock_waits_are_repeated_ten_times_all_the_same(self):
         trial = Trial(takes=50.0)
-        self.assertRaises(oslo_exception.DBDeadlock, trial.run)
+        self.assertRaises(exception.TransactionConflict, trial.run)
         self.assertEqual(1 + retry.RETRIES, trial.tries)
 
     def test_waits_differ_and_are_bounded(self):
         trial = Trial()
-        self.assertRaises(oslo_exception.DBDeadlock, trial.run)
+        self.assertRaises(exception.TransactionConflict, trial.run)
         self.assertEqual(len(trial.waits), len(set(trial.waits)))
         self.assertLessEqual(max(trial.waits), 0.5)
         # Who lost first is soon there again.
