@@ -47,6 +47,19 @@ class FirstTests:
         self.use(cores=1)
         self.assertEqual(((3, 0), (3, 0)), self.usages())
 
+    def test_a_limit_that_is_lowered_while_it_counts_holds(self):
+        def lower():
+            self.driver.set_limits(
+                self.context(), {'cores': 1}, project_id=helpers.PROJECT
+            )
+
+        self.cells.meanwhile = lower
+        error = self.assertRaises(
+            exception.OverQuota, self.reserve, limit=9, cores=2
+        )
+        self.assertEqual({'cores': 1}, error.limits)
+        self.assertEqual(((0, 0), (0, 0)), self.usages())
+
     def test_rows_of_many_resources_are_made_by_all_at_once(self):
         names = ('cores', 'instances', 'ram', 'volumes')
         calls = [

@@ -52,12 +52,14 @@ def _take(context: _Context, plan: Plan) -> None:
         raise _NotTaken(taking)
 
 
-def _take_locked(context: _Context, taking: _queries.Taking) -> None:
+def _take_locked(context: _Context, plan: Plan) -> None:
     """Decide with the usages locked: it ends one way or the other.
 
-    Usages that are due will do: what could be counted, was.
+    By the limits of now: counting may have taken long. Usages that are due
+    will do: what could be counted, was.
     """
     _queries.catch_up(context.session)
+    taking = plan(context)
     keys = [(one.resource, one.user_id) for one in taking.entries]
     used = _queries.lock(context.session, taking.project_id, keys)
     if not _queries.take(context.session, taking, due=True):
@@ -73,10 +75,12 @@ class Request:
     """What is to be reserved.
 
     :ivar count: counts usages that are missing or due.
+    :ivar plan: makes it once more.
     """
 
     taking: _queries.Taking
     count: contract.Count
+    plan: Plan
 
 
 class Admission:
@@ -115,7 +119,7 @@ class Admission:
         try:
             self._take(self._own, plan)
         except _NotTaken as exc:
-            request = Request(exc.taking, count)
+            request = Request(exc.taking, count, plan)
         else:
             return
         self._look_closer(request)
@@ -129,11 +133,11 @@ class Admission:
             if len(used) == len(entries):
                 _refuse_over(entries, used)
             try:
-                self._take_locked(self._own, request.taking)
+                self._take_locked(self._own, request.plan)
             except _NotTaken as exc:
                 found = exc.used or {}
                 if len(found) == len(entries):
-                    _refuse_over(entries, found)
+                    _refuse_over(exc.taking.entries, found)
             else:
                 return
         raise exception.CellplugError(
