@@ -356,7 +356,9 @@ class TransactionAborted(CellplugError):
 class TransactionConflict(CellplugError):
     """A transaction lost to others each time it was repeated.
 
-    Nothing of it was kept. ``__cause__`` is what the database said last.
+    It was rolled back where it lost. What its function had committed by then,
+    to another database or independently, stays. ``__cause__`` is what the
+    database said last.
 
     :ivar name: the function that made it.
     :ivar tries: how often it was tried.
@@ -366,7 +368,7 @@ class TransactionConflict(CellplugError):
     def __init__(self, name: str, tries: int, seconds: float) -> None:
         super().__init__(
             f'a transaction lost a conflict {tries} times in {seconds:.0f} s, '
-            'and was given up; nothing was written'
+            'and was given up; it was rolled back where it lost'
         )
         self.name = name
         self.tries = tries

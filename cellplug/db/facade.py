@@ -243,11 +243,16 @@ class Database:
         """Repeat the function when its transaction lost a conflict.
 
         Deadlocks, certification conflicts and lock waits are repeated, with
-        jitter, until it succeeds: for 30 seconds, and at least ten times.
+        jitter, until it succeeds: for 30 seconds, and at least ten times. A
+        lock wait has waited already, as long as the database lets it, and is
+        not repeated any more after 30 seconds: whoever holds a lock for good
+        holds others up for that and one lock wait.
         Outermost only: a repeated inner transaction would lose what the outer
         wrote.
 
-        :raises TransactionConflict: if it went on losing; nothing was kept.
+        :raises TransactionConflict: if it went on losing; it was rolled back
+            where it lost. What the function committed before, to another
+            database or independently, stays.
         :raises TransactionInProgress: if the request has one open here.
         """
         return retry.retrying(function, finding.context_finder(function))

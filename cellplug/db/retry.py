@@ -22,10 +22,14 @@ P = ParamSpec('P')
 R = TypeVar('R')
 
 RETRIES = 10
-"""How often a lost conflict is repeated, however long that takes."""
+"""How often a lost conflict is repeated, however long that takes.
+
+Not a lock wait: it has waited already, for as long as the database lets it
+(MariaDB: 50 s by default), and ten more would be minutes.
+"""
 
 RETRY_FOR = 30.0
-"""For how many seconds it is repeated, however often that is.
+"""For how many seconds anything is repeated, however often that is.
 
 Ten times are enough for deadlocks. Where several primaries of a cluster write
 to one row, a transaction may lose more often to those that are nearer.
@@ -33,11 +37,16 @@ to one row, a transaction may lose more often to those that are nearer.
 
 _FIRST_WAIT = 0.05
 _LONGEST_WAIT = 0.5
-_LOST = (1213, 1205, 1020)
-"""Of MySQL and MariaDB: deadlock, lock wait, a row that changed."""
+_LOST = (1213, 1020)
+"""Of MySQL and MariaDB: deadlock, a row that changed."""
 
-_SERIALIZATION_FAILURES = ('40001', '40P01', '55P03')
-"""SQLSTATE of PostgreSQL: serialization failure, deadlock, lock wait."""
+_SERIALIZATION_FAILURES = ('40001', '40P01')
+"""SQLSTATE of PostgreSQL: serialization failure, deadlock."""
+
+_LOCK_WAITS = (1205, '55P03')
+"""Number of MySQL and MariaDB, SQLSTATE of PostgreSQL."""
+
+_SQLITE_LOCK_WAIT = 'database is locked'
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -48,18 +57,34 @@ def is_conflict(error: BaseException) -> bool:
     us as DBDeadlock, if they are worded as oslo.db expects; the rest is
     recognised here.
     """
-    if isinstance(error, oslo_exception.DBDeadlock):
+    if isinstance(error, oslo_exception.DBDeadlock) or has_waited(error):
         return True
+    state, number, _ = _said(error)
+    return state in _SERIALIZATION_FAILURES or number in _LOST
+
+
+def has_waited(error: BaseException) -> bool:
+    """Whether it is a conflict of a kind that has taken its time: a lock wait.
+
+    Who holds the lock may be frozen, or idle in its transaction.
+    """
+    state, number, words = _said(error)
+    return (
+        state in _LOCK_WAITS
+        or number in _LOCK_WAITS
+        or _SQLITE_LOCK_WAIT in words
+    )
+
+
+def _said(error: BaseException) -> tuple[Any, Any, str]:
+    """What the database said: SQLSTATE, the first argument, the words."""
     inner = getattr(error, 'inner_exception', None) or error
     if not isinstance(inner, sa_exc.DBAPIError):
-        return False
-    state = getattr(inner.orig, 'sqlstate', None) or getattr(
-        inner.orig, 'pgcode', None
-    )
-    if state in _SERIALIZATION_FAILURES:
-        return True
-    number = next(iter(getattr(inner.orig, 'args', ())), None)
-    return number in _LOST or 'database is locked' in str(inner.orig)
+        return None, None, ''
+    orig = inner.orig
+    state = getattr(orig, 'sqlstate', None) or getattr(orig, 'pgcode', None)
+    number = next(iter(getattr(orig, 'args', ())), None)
+    return state, number, str(orig)
 
 
 def retrying(
@@ -88,7 +113,8 @@ def retrying(
                 if not is_conflict(exc):
                     raise
                 took = clock() - began
-                if retries >= RETRIES and took >= RETRY_FOR:
+                enough = retries >= RETRIES or has_waited(exc)
+                if enough and took >= RETRY_FOR:
                     raise exception.TransactionConflict(
                         function.__qualname__, retries + 1, took
                     ) from exc

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+import psycopg
 import pymysql
 import testtools
 from oslo_db import exception as oslo_exception
@@ -18,10 +21,11 @@ class Trial:
     :ivar waits: what was slept between the tries, in seconds.
     """
 
-    def __init__(self, *, takes=0.0, wins_at=None):
+    def __init__(self, *, takes=0.0, wins_at=None, error=None):
         self.tries = 0
         self.waits = []
         self._now = 0.0
+        self._error = error or oslo_exception.DBDeadlock()
         self._takes = takes
         self._wins_at = wins_at
         self._retried = retry.retrying(
@@ -47,7 +51,28 @@ class Trial:
         self._now += self._takes
         if self.tries == self._wins_at:
             return 'done'
-        raise oslo_exception.DBDeadlock
+        raise self._error
+
+
+def database_error(orig):
+    return sa_exc.OperationalError('UPDATE', {}, orig)
+
+
+def lock_waits():
+    """A lock that was waited for in vain, as each database says it."""
+    mariadb = database_error(
+        pymysql.err.OperationalError(1205, 'Lock wait timeout exceeded')
+    )
+    postgresql = database_error(
+        psycopg.errors.LockNotAvailable('canceling statement')
+    )
+    sqlite = database_error(sqlite3.OperationalError('database is locked'))
+    return {
+        'mariadb': oslo_exception.DBDeadlock(mariadb),
+        'mariadb, in other words': mariadb,
+        'postgresql': postgresql,
+        'sqlite': sqlite,
+    }
 
 
 class TestPatience(testtools.TestCase):
@@ -67,10 +92,46 @@ class TestPatience(testtools.TestCase):
         self.assertGreaterEqual(trial.lasted, retry.RETRY_FOR)
         self.assertLess(trial.lasted, retry.RETRY_FOR + 1)
 
-    def test_long_lock_waits_are_repeated_ten_times_all_the_same(self):
-        trial = Trial(takes=50.0)
-        self.assertRaises(exception.TransactionConflict, trial.run)
-        self.assertEqual(1 + retry.RETRIES, trial.tries)
+    def test_conflicts_found_late_are_repeated_ten_times_all_the_same(self):
+        for error in (
+            oslo_exception.DBDeadlock(),
+            oslo_exception.DBDeadlock(
+                database_error(pymysql.err.OperationalError(1213, 'Deadlock'))
+            ),
+            database_error(psycopg.errors.SerializationFailure('no')),
+        ):
+            trial = Trial(takes=50.0, error=error)
+            self.assertRaises(exception.TransactionConflict, trial.run)
+            self.assertEqual(1 + retry.RETRIES, trial.tries, error)
+
+    def test_lock_waits_end_with_the_time_however_few_they_were(self):
+        """Each has waited already, for as long as the database lets it."""
+        for kind, error in lock_waits().items():
+            trial = Trial(takes=12.0, error=error)
+            conflict = self.assertRaises(
+                exception.TransactionConflict, trial.run
+            )
+            self.assertEqual((3, 3), (trial.tries, conflict.tries), kind)
+            self.assertIs(error, conflict.__cause__)
+            trial = Trial(takes=50.0, error=error)
+            self.assertRaises(exception.TransactionConflict, trial.run)
+            self.assertEqual(1, trial.tries, kind)
+
+    def test_short_lock_waits_are_repeated_until_the_time_is_over(self):
+        for kind, error in lock_waits().items():
+            trial = Trial(takes=0.005, wins_at=25, error=error)
+            self.assertEqual('done', trial.run(), kind)
+            trial = Trial(takes=0.005, error=error)
+            self.assertRaises(exception.TransactionConflict, trial.run)
+            self.assertGreaterEqual(trial.lasted, retry.RETRY_FOR)
+
+    def test_it_claims_no_more_than_it_knows(self):
+        """The function may have committed to another database before."""
+        conflict = self.assertRaises(
+            exception.TransactionConflict, Trial(takes=50.0).run
+        )
+        self.assertIn('rolled back where it lost', str(conflict))
+        self.assertNotIn('nothing', str(conflict).lower())
 
     def test_waits_differ_and_are_bounded(self):
         trial = Trial()
