@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import threading
 from typing import Any
 from typing import Self
+from typing import TypeVar
 
 from oslo_context import context as oslo_context
 from oslo_db.sqlalchemy import enginefacade
 
 from cellplug import exception
 from cellplug.objects import mappings
+from cellplug.objects import request_state
 
 _UNTARGETED: dict[str, Any] = {
     'db_connection': None,
@@ -26,98 +27,6 @@ _UNTARGETED: dict[str, Any] = {
     'route': None,
 }
 _NEVER_SERIALISED = ('db_connection', 'mq_connection', 'cell_uuid')
-
-
-class OpenTransactions:
-    """What one thread has open on behalf of one request.
-
-    :ivar stack: all open transactions, the innermost last.
-    :ivar by_database: the same, per database key.
-    """
-
-    __slots__ = ('by_database', 'stack')
-
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.by_database: dict[str | None, list[Any]] = {}
-
-
-class RequestState:
-    """What a context and all its copies share: the request's transactions.
-
-    It belongs to one request, lives as long as the last copy of its context,
-    and starts empty in a context that came over RPC.
-
-    What is open is kept by thread, and only while it is open. Not in a
-    ``threading.local``: one that goes visits every thread of the process,
-    which a server with hundreds of them pays in each request.
-
-    :ivar acted: grows with every transaction that had an answer and every
-        message that was sent.
-    :ivar wrote: the database keys that this request wrote to; their readers
-        no longer go to a replica.
-    """
-
-    __slots__ = ('_by_thread', 'acted', 'wrote')
-
-    def __init__(self) -> None:
-        self.acted = 0
-        # By the thread itself: an identifier may be given to the next one.
-        self._by_thread: dict[threading.Thread, OpenTransactions] = {}
-        self.wrote: set[str | None] = set()
-
-    @property
-    def open(self) -> OpenTransactions:
-        """What this thread has open, to look at."""
-        found = self._by_thread.get(threading.current_thread())
-        return OpenTransactions() if found is None else found
-
-    def opened(self, key: str | None) -> list[Any] | None:
-        """What this thread has open on one database, the innermost last."""
-        found = self._by_thread.get(threading.current_thread())
-        return None if found is None else found.by_database.get(key)
-
-    def enter(self, frame: Any, key: str | None, *, outermost: bool) -> None:
-        """This thread opened a transaction, or joined one that it has open.
-
-        :param key: the database's.
-        """
-        thread = threading.current_thread()
-        open_ = self._by_thread.get(thread)
-        if open_ is None:
-            open_ = self._by_thread[thread] = OpenTransactions()
-        open_.stack.append(frame)
-        if outermost:
-            open_.by_database.setdefault(key, []).append(frame)
-
-    def leave(self, frame: Any, key: str | None, *, outermost: bool) -> None:
-        """Undo the latest :meth:`enter` of this frame."""
-        thread = threading.current_thread()
-        open_ = self._by_thread.get(thread)
-        if open_ is None:
-            return
-        _remove_last(open_.stack, frame)
-        if outermost:
-            _remove_last(open_.by_database.get(key, []), frame)
-        if not open_.stack:
-            del self._by_thread[thread]
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
-        return type(self), ()
-
-
-def _remove_last(stack: list[Any], frame: Any) -> None:
-    """Take the frame from the end, where proper nesting has put it."""
-    if stack and stack[-1] is frame:
-        stack.pop()
-        return
-    for index in range(len(stack) - 1, -1, -1):
-        if stack[index] is frame:
-            del stack[index]
-            return
 
 
 class _Provider(oslo_context.RequestContext):
@@ -156,7 +65,7 @@ class RequestContext(_Provider):
         super().__init__(*args, **kwargs)
         self.quota_class = quota_class
         self.__dict__.update(_UNTARGETED)
-        self._request_state = RequestState()
+        self._request_state = request_state.RequestState()
 
     @property
     def session(self) -> Any:
@@ -222,7 +131,7 @@ class RequestContext(_Provider):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.update(dict.fromkeys(_NEVER_SERIALISED))
-        state['_request_state'] = RequestState()
+        state['_request_state'] = request_state.RequestState()
         state.pop('_enginefacade_context', None)
         return state
 
@@ -236,6 +145,20 @@ class InternalContext(RequestContext):
 
     def update_store(self) -> None:
         """Leave oslo.context's current context as it is."""
+
+
+C = TypeVar('C', bound=RequestContext)
+
+
+def apart(context: C) -> C:
+    """A copy for looking at what is stored, as if from outside the request.
+
+    It joins none of the request's open transactions, and so does not see what
+    they have not committed. Its readers all go to primaries. What it does
+    counts as done by the request all the same.
+    """
+    state = request_state.StateApart(context._request_state)
+    return context.copy_with(_request_state=state)
 
 
 class Block:

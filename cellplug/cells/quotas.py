@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from cellplug import context as cellplug_context
 from cellplug import loader
 from cellplug import quota
 from cellplug.cells import building
 from cellplug.cells import scatter
+from cellplug.cells import targets
 
 GROUP = 'cellplug.quota_resource'
 """The entry points of services that say what can be limited.
@@ -86,5 +88,7 @@ class LazyQuotas:
         except (Exception, SystemExit) as exc:
             raise plugin.failed(exc) from exc
 
-    def _outcomes(self, *args: Any, **options: Any) -> Any:
-        return self._gather(*args, **options).outcomes
+    def _outcomes(self, context: Any, *args: Any, **options: Any) -> Any:
+        """For counts: see :data:`cellplug.quota.counting.Scatter`."""
+        apart = cellplug_context.apart(targets.checked(context))
+        return self._gather(apart, *args, **options).outcomes

@@ -31,7 +31,7 @@ def run(
         if exc.instance_uuid != instance_uuid:
             raise
     except exception.CellUnavailable as exc:
-        if not exc.before_first_statement or state.acted != acted:
+        if not exc.before_first_statement or state.acted is not acted:
             raise
     forget(instance_uuid)
     return attempt()

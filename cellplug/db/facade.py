@@ -284,5 +284,5 @@ class Database:
         return sessions.open_session(self.binding, context.db_connection)
 
     def _note_write(self, context: cellplug_context.RequestContext) -> None:
-        context._request_state.acted += 1
+        context._request_state.act()
         context._request_state.wrote.add(context.db_connection)

@@ -19,6 +19,7 @@ from cellplug.db import errors
 from cellplug.db import frames
 from cellplug.db import registry as db_registry
 from cellplug.db import retry
+from cellplug.objects import request_state
 
 LEASE = frames.Lease()
 """The hook that every binding starts with."""
@@ -52,7 +53,7 @@ class Opening:
         self._mode = mode
         self._context = context
         self._nested: Any = None
-        self._acted = 0
+        self._acted: object = None
         self._entered = False
         self.outermost = False
         self.frame: frames.Frame | None = None
@@ -68,7 +69,7 @@ class Opening:
             self.outermost
             and self.frame is not None
             and self.frame.lost is error
-            and self._context._request_state.acted == self._acted
+            and self._context._request_state.acted is self._acted
         )
 
     def __enter__(self) -> Any:
@@ -104,7 +105,7 @@ class Opening:
         return frame.session
 
     def _join(
-        self, frame: frames.Frame, state: cellplug_context.RequestState
+        self, frame: frames.Frame, state: request_state.RequestState
     ) -> Any:
         frame.check_process()
         if self._mode.writer and not frame.mode.writer:
@@ -122,7 +123,7 @@ class Opening:
         return frame.orm_session()
 
     def _open(
-        self, frame: frames.Frame, state: cellplug_context.RequestState
+        self, frame: frames.Frame, state: request_state.RequestState
     ) -> None:
         """Run the hooks, then connect; a replica that lags is passed over."""
         mode, key = self._mode, frame.key
@@ -171,7 +172,7 @@ class Opening:
         state = self._context._request_state
         state.leave(frame, frame.key, outermost=self.outermost)
         if frame.answered:
-            state.acted += 1
+            state.act()
         if frame.pid != os.getpid():
             self._leave_to_parent(frame, error)
             return

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from oslo_config import cfg
 
 from cellplug import context as cellplug_context
+from cellplug import exception
 from cellplug.interfaces import quota as interface
 from cellplug.objects import identifiers
 from cellplug.objects import quota
@@ -143,24 +144,6 @@ class Administration:
         names = list(self._known.all) if user_id is None else self._of_users()
         return self._settable.ranges(context, names, project_id, user_id)
 
-    def get_reservations(
-        self,
-        context: Context,
-        project_id: str | None = None,
-        user_id: str | None = None,
-    ) -> list[quota.Reservation]:
-        """The reservations that have not ended, the next to expire first.
-
-        :param project_id: None for those of all projects.
-        :param user_id: None for those of all users.
-        """
-        for name, value in (('project_id', project_id), ('user_id', user_id)):
-            if value is not None:
-                identifiers.check_id(name, value)
-        return self._driver.get_reservations(
-            context, project_id=project_id, user_id=user_id
-        )
-
     # -- limits, written ---------------------------------------------------
 
     def set_limits(
@@ -194,6 +177,7 @@ class Administration:
             self._known.refuse(
                 self._known.per_project(wanted), 'a resource of users'
             )
+        self._check_kept()
         if not force:
             self._settable.check(context, wanted, project_id, user_id)
         if not dry_run:
@@ -206,16 +190,33 @@ class Administration:
         context: Context,
         quota_class: str,
         limits: Mapping[str, int | None] | None = None,
+        *,
+        dry_run: bool = False,
         **more: int | None,
     ) -> None:
         """Set limits of a quota class; None removes one.
 
         Those of the class ``default`` hold for all projects that have no
         other. All of them, or none if it raises.
+
+        :param dry_run: check everything, and write nothing.
+        :raises NotSupported: if the driver keeps no limits.
         """
         identifiers.check_id('quota_class', quota_class)
         wanted = self._wanted(limits, more)
-        self._driver.set_class_limits(context, wanted, quota_class=quota_class)
+        self._check_kept()
+        if not dry_run:
+            self._driver.set_class_limits(
+                context, wanted, quota_class=quota_class
+            )
+
+    def _check_kept(self) -> None:
+        """Also where nothing is written: the driver would refuse."""
+        if interface.QuotaCapability.LIMITS not in self._driver.capabilities:
+            raise exception.NotSupported(
+                'the configured quota driver keeps no limits; choose another '
+                'one by [quota] driver'
+            )
 
     def _wanted(
         self,
@@ -231,10 +232,6 @@ class Administration:
 
     # -- usages, written ---------------------------------------------------
 
-    def expire(self, context: Context) -> int:
-        """End the reservations past their time; how many that were."""
-        return self._driver.expire(context)
-
     def usage_refresh(
         self,
         context: Context,
@@ -246,7 +243,8 @@ class Administration:
         """Count usages anew, now.
 
         :param resources: names; None for all that are reservable.
-        :param user_id: None for the total and all users of the project.
+        :param user_id: None for the total and all users of the project: the
+            cells are asked once for the total and once for each of them.
         :returns: the resources of which a count was not stored, as something
             was reserved meanwhile; the next reservation counts those.
         :raises CountIncomplete: if a cell did not answer; nothing was stored.

@@ -38,7 +38,10 @@ class Outcome(Protocol):
 
 
 Scatter = Callable[..., Iterable[Outcome]]
-"""``scatter(context, fn, *args, timeout=, skip_cell0=)``: in each cell."""
+"""``scatter(context, fn, *args, timeout=, skip_cell0=)``: in each cell.
+
+As ``context.apart`` looks at it: readers go to primaries.
+"""
 
 
 class Counter:
@@ -61,8 +64,9 @@ class Counter:
 
         :raises InvalidInput: if a function returned what is no count.
         """
-        # What is counted must not depend on where the caller is aimed.
-        context = self._context.untargeted()
+        # What is counted must not depend on where the caller is aimed, nor
+        # hold what the caller has not committed yet.
+        context = cellplug_context.apart(self._context.untargeted())
         values: dict[str, int] = {}
         missing: dict[str, str] = {}
         for function, together in self._by_function(names).items():

@@ -14,9 +14,10 @@ from oslo_config import cfg
 from cellplug import context as cellplug_context
 from cellplug import exception
 from cellplug.interfaces import quota as interface
+from cellplug.objects import identifiers
 from cellplug.objects import quota
-from cellplug.quota import administration
 from cellplug.quota import amounts
+from cellplug.quota import checks
 from cellplug.quota import counting
 from cellplug.quota import limits as quota_limits
 from cellplug.quota import resources as quota_resources
@@ -26,11 +27,9 @@ LOG = logging.getLogger(__name__)
 
 Context = cellplug_context.RequestContext
 RESERVABLE = quota_resources.ReservableResource
-ABSOLUTE = quota_resources.AbsoluteResource
-COUNTABLE = quota_resources.CountableResource
 
 
-class QuotaEngine(administration.Administration):
+class QuotaEngine(checks.Checks):
     """Admits requests, or refuses them; the limits hold across all cells.
 
     A service registers its resources, and for each request reserves what it
@@ -111,7 +110,9 @@ class QuotaEngine(administration.Administration):
         """Turn a reservation into use.
 
         :raises ReservationNotFound: if it ended before: expired, rolled back
-            or committed.
+            or committed. Where what was reserved has been made all the same,
+            call :meth:`usage_reset` for its resources, project and user:
+            whoever counted after the expiry may have counted too early.
         """
         self._driver.commit(context, _checked_handle(handle))
 
@@ -138,23 +139,30 @@ class QuotaEngine(administration.Administration):
         then ends when it expires.
 
         :raises ReservationNotFound: at the end of a block that took so long
-            that the reservation expired. What the block made exists; the
-            usage is counted anew before the next reservation.
+            that the reservation expired. What the block made exists; its
+            usages have been marked, so that the next reservation counts them
+            anew. Where that failed, it is logged.
         """
+        # As it is now, whatever the block does to the context or the mapping.
+        project, user = subject.of(context, project_id, user_id)
+        wanted = dict(amounts.merged('deltas', deltas, more))
         handle = self.reserve(
             context,
-            deltas,
+            wanted,
             expire=expire,
-            project_id=project_id,
-            user_id=user_id,
-            **more,
+            project_id=project,
+            user_id=user,
         )
         try:
             yield handle
         except BaseException:
             self._give_back(context, handle)
             raise
-        self.commit(context, handle)
+        try:
+            self.commit(context, handle)
+        except exception.ReservationNotFound:
+            self._have_counted(context, sorted(wanted), project, user)
+            raise
 
     def _give_back(self, context: Context, handle: str) -> None:
         try:
@@ -165,97 +173,47 @@ class QuotaEngine(administration.Administration):
                 handle,
             )
 
-    # -- checks ------------------------------------------------------------
-
-    def limit_check(
+    def _have_counted(
         self,
         context: Context,
-        values: Mapping[str, int] | None = None,
-        /,
-        *,
-        project_id: str | None = None,
-        user_id: str | None = None,
-        **more: int,
-    ) -> None:
-        """Hold values against the project's and the user's limits.
-
-        The values alone: what is in use is not looked at. For absolute
-        resources; of a reservable one, it tells whether so much could ever
-        be reserved.
-
-        :raises OverQuota: if a limit is below its value; its headroom is the
-            limit.
-        :raises InvalidInput: for a value that is negative or no integer.
-        """
-        project_id, user_id = subject.of(context, project_id, user_id)
-        wanted = amounts.merged('values', values, more)
-        self._known.check(wanted, ABSOLUTE, RESERVABLE)
-        for name, value in wanted.items():
-            amounts.check_value(name, value)
-        levels = self._levels(context, wanted, project_id, user_id)
-        quota_limits.check_values(
-            wanted, levels, [{}] * len(levels), _is_beyond
-        )
-
-    def count(
-        self,
-        context: Context,
-        resource: str,
-        *,
-        project_id: str | None = None,
-        user_id: str | None = None,
-    ) -> int:
-        """What exists now, counted; of all the project without a ``user_id``.
-
-        :raises CountIncomplete: if a cell did not answer.
-        """
-        self._known.check([resource], COUNTABLE, RESERVABLE)
-        project_id, _ = subject.of(context, project_id, None)
-        _, user_id = subject.checked(project_id, user_id)
-        count = counting.Counter(self._known.live, context, project_id)
-        return counting.complete(count, [resource], user_id)[resource]
-
-    def count_check(
-        self,
-        context: Context,
-        deltas: Mapping[str, int] | None = None,
-        /,
-        *,
-        project_id: str | None = None,
-        user_id: str | None = None,
-        **more: int,
-    ) -> None:
-        """Whether so much more of countable resources may be made.
-
-        They are counted now: for the project, and for the user where the
-        user has limits. Nothing is reserved; two requests may both pass.
-
-        :raises OverQuota: if what exists and the delta are beyond a limit. A
-            negative delta is never over.
-        :raises CountIncomplete: if a cell did not answer.
-        """
-        project_id, user_id = subject.of(context, project_id, user_id)
-        wanted = amounts.merged('deltas', deltas, more)
-        self._known.check(wanted, COUNTABLE)
-        for name, delta in wanted.items():
-            amounts.check_delta(name, delta)
-        levels = self._levels(context, wanted, project_id, user_id)
-        limited = quota_limits.limited(levels)
-        count = counting.Counter(self._known.live, context, project_id)
-        used = [
-            counting.complete(count, limited, user)
-            for user in (None, user_id)[: len(levels)]
-        ]
-        quota_limits.check_values(wanted, levels, used, _would_be_beyond)
-
-    def _levels(
-        self,
-        context: Context,
-        names: Mapping[str, Any],
+        names: list[str],
         project_id: str,
         user_id: str | None,
-    ) -> list[dict[str, quota.Limit]]:
-        return self._limits.of_both(context, names, project_id, user_id)
+    ) -> None:
+        """What the expiry marked may have been counted since: too early."""
+        try:
+            self._driver.reset(
+                context, names, project_id=project_id, user_id=user_id
+            )
+        except Exception:
+            LOG.exception(
+                'What was made is missing from the usages of project %s: call '
+                'usage_reset, or "quota reset", for %s',
+                project_id,
+                ', '.join(names),
+            )
+
+    def expire(self, context: Context) -> int:
+        """End the reservations past their time; how many that were."""
+        return self._driver.expire(context)
+
+    def get_reservations(
+        self,
+        context: Context,
+        project_id: str | None = None,
+        user_id: str | None = None,
+    ) -> list[quota.Reservation]:
+        """The reservations that have not ended, the next to expire first.
+
+        :param project_id: None for those of all projects.
+        :param user_id: None for those of all users.
+        """
+        for name, value in (('project_id', project_id), ('user_id', user_id)):
+            if value is not None:
+                identifiers.check_id(name, value)
+        return self._driver.get_reservations(
+            context, project_id=project_id, user_id=user_id
+        )
 
     # -- counting ----------------------------------------------------------
 
@@ -270,6 +228,9 @@ class QuotaEngine(administration.Administration):
         """Add up what ``fn(cctxt, *args)`` counts in each cell.
 
         What a resource's ``sync`` calls: ``fn`` returns counts by resource.
+        It reads each cell's primary, also by ``reader`` without ``.primary``:
+        what a replica does not know yet would be admitted twice. It joins no
+        transaction of the caller's.
 
         :param timeout: seconds for all cells together; by default that of
             ``router.scatter_gather``.
@@ -287,11 +248,3 @@ def _checked_handle(handle: Any) -> str:
             'handle', f'{type(handle).__name__} is no handle of a reservation'
         )
     return handle
-
-
-def _is_beyond(value: int, limit: int, used: int) -> bool:
-    return value > limit
-
-
-def _would_be_beyond(delta: int, limit: int, used: int) -> bool:
-    return delta >= 0 and used + delta > limit

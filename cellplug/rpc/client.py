@@ -215,7 +215,7 @@ def _may_repeat(error: Exception) -> bool:
 def _note_act(context: Any) -> None:
     """From now on the request cannot be repeated as if nothing happened."""
     if isinstance(context, cellplug_context.RequestContext):
-        context._request_state.acted += 1
+        context._request_state.act()
 
 
 def _messaging() -> Any:

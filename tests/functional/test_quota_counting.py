@@ -7,6 +7,7 @@ import dataclasses
 import cellplug
 from cellplug import exception
 from cellplug.objects import quota
+from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
 
 DOWN = 'postgresql+psycopg://u:secret@127.0.0.1:1/x'
@@ -42,6 +43,19 @@ class CountingCase(helpers.DeploymentTestCase):
             found['notes'].in_use,
             found['notes'].reserved,
         )
+
+    def replica_of(self, cell):
+        """The URL of a replica that knows nothing but whose it is."""
+        url = self.deployment.fresh_database()
+        cell = self.router.cells.get(cell)
+        self.router.cells.update(cell, database_connection=url)
+        helpers.make_notes(url, 'behind')
+        self.router.cells.update(
+            cell,
+            database_connection=cell.database_connection,
+            slave_connection=url,
+        )
+        return url
 
     def break_cell(self):
         """From now on, this process finds nothing behind cell2's URL."""
@@ -125,6 +139,33 @@ class CountInCellsTests:
             )
             self.assertIn('cell2', str(error))
 
+    def test_primaries_are_counted_however_the_function_reads(self):
+        behind = self.replica_of(self.cells[0])
+        self.add(self.targeted(self.cells[0]), 'new')
+        context = self.context()
+        found = self.quotas.count_in_cells(context, self.count_here)
+        self.assertEqual({'notes': 4}, found.values)
+        # Nobody else's reads are moved by that, the request's own neither.
+        self.assertEqual(
+            helpers.stored(behind),
+            self.words(self.targeted(self.cells[0], context)),
+        )
+
+    def test_a_request_that_counted_has_done_something(self):
+        context = self.context()
+        before = context._request_state.acted
+        self.quotas.count_in_cells(context, self.count_here)
+        self.assertIsNot(before, context._request_state.acted)
+
+    def test_what_is_no_context_is_refused(self):
+        for wrong in (None, 'context'):
+            self.assertRaises(
+                exception.InvalidInput,
+                self.quotas.count_in_cells,
+                wrong,
+                self.count_here,
+            )
+
 
 class EngineTests:
     def test_the_first_reservation_counts_all_cells(self):
@@ -188,6 +229,48 @@ class EngineTests:
             {'notes': 4},
             self.quotas.count_in_cells(self.context(), self.count_here).values,
         )
+
+    def test_nothing_uncommitted_of_the_callers_is_counted(self):
+        """Where sync looks into the cells itself, in the caller's thread."""
+        seen = []
+
+        def sync(context, project_id, user_id):
+            with self.router.target_cell(context, self.cells[0]) as cctxt:
+                seen.append(tuple(self.words(cctxt)))
+            return {'words': len(seen[-1])}
+
+        self.quotas.register_resource(
+            cellplug.ReservableResource('words', sync=sync, default=9)
+        )
+        context = self.context()
+        with self.router.target_cell(context, self.cells[0]) as cctxt:
+            with self.database.writer.using(cctxt):
+                self.add(cctxt, 'uncommitted')
+                handle = self.quotas.reserve(context, words=1)
+                self.quotas.usage_refresh(context, project_id='p')
+                self.assertEqual(1, self.quotas.count(cctxt, 'words'))
+                self.assertEqual(2, len(self.words(cctxt)))
+        self.assertEqual(
+            [['cell1']], list(map(list, {tuple(s) for s in seen}))
+        )
+        self.quotas.rollback(context, handle)
+
+    def test_what_outlived_its_reservation_is_counted(self):
+        """Also where somebody has counted since the reservation expired."""
+        context = self.context()
+
+        def outlive():
+            with self.quotas.reserving(context, notes=1, expire=0.001):
+                databases.poll_until(
+                    lambda: self.quotas.expire(context), 'nothing expires'
+                )
+                with self.quotas.reserving(context, notes=1):
+                    self.add(self.targeted(self.cells[0]), 'quick')
+                self.add(self.targeted(self.cells[0]), 'slow')
+
+        self.assertRaises(exception.ReservationNotFound, outlive)
+        self.quotas.rollback(context, self.quotas.reserve(context, notes=1))
+        self.assertEqual((10, 5, 0), self.usage())
 
     def test_limits_resolve_and_are_settable_as_in_the_specification(self):
         context = self.context(quota_class='gold')

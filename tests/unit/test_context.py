@@ -212,6 +212,29 @@ class TestRequestState(testtools.TestCase):
         ):
             self.assertIsNot(context._request_state, other._request_state)
 
+    def test_an_act_never_leaves_the_state_as_somebody_saw_it(self):
+        """Whatever other threads do: there are no updates to lose."""
+        state = targeted()._request_state
+        missed = []
+
+        def work():
+            for _ in range(2000):
+                before = state.acted
+                state.act()
+                if state.acted is before:
+                    missed.append(before)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([], missed)
+        state.act()
+        first = state.acted
+        state.act()
+        self.assertNotEqual(first, state.acted)
+
     def test_open_transactions_are_each_threads_own(self):
         context = targeted()
         state = context._request_state
@@ -237,3 +260,45 @@ class TestRequestState(testtools.TestCase):
             thread.start()
             thread.join()
         self.assertEqual({}, state._by_thread)
+
+
+class TestApart(testtools.TestCase):
+    """What counts looks on as if it were nobody's request."""
+
+    def test_it_keeps_class_attributes_and_target(self):
+        context = targeted(Request, colour='blue')
+        apart = cellplug_context.apart(context)
+        self.assertIs(Request, type(apart))
+        self.assertEqual(context.to_dict(), apart.to_dict())
+        self.assertEqual(CELL, apart.db_connection)
+
+    def test_it_shares_no_open_transactions(self):
+        context = targeted()
+        context._request_state.enter('mine', CELL, outermost=True)
+        apart = cellplug_context.apart(context)
+        self.assertEqual([], apart._request_state.open.stack)
+        self.assertIsNone(apart._request_state.opened(CELL))
+        apart._request_state.enter('other', CELL, outermost=True)
+        self.assertEqual(['mine'], context._request_state.open.stack)
+
+    def test_its_readers_go_to_primaries_and_the_requests_do_not(self):
+        context = targeted()
+        apart = cellplug_context.apart(context)
+        for key in (CELL, None, 'another'):
+            self.assertIn(key, apart._request_state.wrote)
+        apart._request_state.wrote.add(CELL)
+        self.assertEqual(set(), context._request_state.wrote)
+
+    def test_what_it_does_the_request_has_done(self):
+        context = targeted()
+        inner = cellplug_context.apart(cellplug_context.apart(context))
+        self.assertIsNone(context._request_state.acted)
+        inner._request_state.act()
+        self.assertIsNotNone(context._request_state.acted)
+
+    def test_over_a_wire_it_is_a_request_like_any_other(self):
+        apart = cellplug_context.apart(targeted())
+        other = pickle.loads(pickle.dumps(apart))
+        self.assertEqual(set(), other._request_state.wrote)
+        state = pickle.loads(pickle.dumps(apart._request_state))
+        self.assertEqual(set(), state.wrote)

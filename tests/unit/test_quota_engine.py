@@ -384,6 +384,50 @@ class TestBlock(helpers_engine.EngineTestCase):
         )
         self.assertEqual((5, 0, 0), self.usage())
 
+    def test_what_one_that_took_too_long_made_is_counted(self):
+        """Also where somebody has counted since its reservation expired."""
+
+        def dawdle(handle):
+            self.now += 61
+            self.quotas.expire(self.context)
+            with self.quotas.reserving(self.context, instances=1):
+                self.truth.all['instances'] += 1
+            self.truth.all['instances'] += 2
+            self.truth.users['u'] = dict(self.truth.all)
+
+        self.assertRaises(
+            exception.ReservationNotFound, self.block, dawdle, expire=60
+        )
+        error = self.assertRaises(
+            exception.OverQuota,
+            self.quotas.reserve,
+            self.context,
+            instances=3,
+        )
+        self.assertEqual(3, error.usages['instances'])
+        self.assertEqual((5, 3, 0), self.usage())
+        self.assertEqual((5, 3, 0), self.usage(user_id='u'))
+
+    def test_what_cannot_be_marked_is_logged_and_it_says_so_all_the_same(self):
+        calls = []
+
+        def unable(context, resources, **whose):
+            calls.append((list(resources), whose))
+            raise exception.DatabaseUnavailable('the books', 'they are away')
+
+        self.driver.reset = unable
+        with self.assertLogs('cellplug.quota.engine', 'ERROR') as logs:
+            self.assertRaises(
+                exception.ReservationNotFound,
+                self.block,
+                lambda handle: self.quotas.rollback(self.context, handle),
+                project_id='q',
+                cores=1,
+            )
+        whose = {'project_id': 'q', 'user_id': None}
+        self.assertEqual([(['cores', 'instances'], whose)], calls)
+        self.assertIn('usage_reset', logs.output[0])
+
     def test_a_commit_that_fails_is_an_error_and_no_rollback(self):
         """The commit may have happened, and only its answer was lost."""
 
@@ -591,11 +635,21 @@ class TestNoop(helpers_engine.EngineTestCase):
         ):
             self.assertEqual({-1}, {one.limit for one in found.values()})
 
-    def test_limits_cannot_be_set(self):
-        self.assertRaises(
-            exception.NotSupported,
-            self.quotas.set_limits,
-            self.context,
-            project_id='p',
-            instances=5,
-        )
+    def test_limits_cannot_be_set_and_a_dry_run_says_so(self):
+        for dry_run in (False, True):
+            self.assertRaises(
+                exception.NotSupported,
+                self.quotas.set_limits,
+                self.context,
+                project_id='p',
+                instances=5,
+                dry_run=dry_run,
+            )
+            self.assertRaises(
+                exception.NotSupported,
+                self.quotas.set_class_limits,
+                self.context,
+                'gold',
+                instances=5,
+                dry_run=dry_run,
+            )

@@ -232,6 +232,9 @@ class TestSettable(LimitsCase):
         self.quotas.set_limits(
             self.context, project_id='p', instances=5, dry_run=True
         )
+        self.quotas.set_class_limits(
+            self.context, 'gold', instances=5, dry_run=True
+        )
         self.assertEqual({}, self.driver.books.limits)
 
     def test_users_have_no_limits_where_they_have_nothing_of_their_own(self):
