@@ -114,10 +114,12 @@ def expiry(expire: Expire, *, now: float, default: float) -> int:
     """The moment that ``expire`` means, in milliseconds since 1970.
 
     :param expire: seconds from now, a timedelta from now, or a moment; one
-        without a zone is in UTC. None means ``default``.
+        without a zone is in UTC. It has to be in the future. None means
+        ``default``.
     :param now: seconds since 1970.
     :param default: seconds from now.
-    :raises ValueError: for anything else, and for what no clock can show.
+    :raises ValueError: for anything else, for what is not in the future, and
+        for what no clock can show.
     """
     given = default if expire is None else expire
     try:
@@ -136,4 +138,7 @@ def expiry(expire: Expire, *, now: float, default: float) -> int:
         raise ValueError(f'{expire!r} is no time') from None
     except (OverflowError, ValueError, OSError):
         raise ValueError(f'{expire!r} is beyond every calendar') from None
-    return int(shown.timestamp() * 1000)
+    found = int(shown.timestamp() * 1000)
+    if expire is not None and found <= int(now * 1000):
+        raise ValueError(f'{expire!r} is not in the future')
+    return found

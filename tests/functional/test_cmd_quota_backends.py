@@ -96,7 +96,7 @@ class QuotaMixin:
 
     def test_an_expiry_ends_each_reservation_once(self: Any) -> None:
         for _ in range(6):
-            self.service.reserve('demo', 'alice', expire=-60, cores=1)
+            self.service.reserve('demo', 'alice', expire=60, ago=120, cores=1)
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             runs = [
                 pool.submit(self.run_command, 'quota', 'expire')

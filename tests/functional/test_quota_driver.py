@@ -271,7 +271,8 @@ class TogetherTests:
                 deltas = dict.fromkeys(dice.choice(orders), 1)
                 handle = self.reserve(user=user, **deltas)
                 dice.choice((self.commit, self.rollback))(handle)
-                self.reserve(user=user, expire=-1, **deltas)
+                self.reserve(user=user, expire=1, **deltas)
+                self.clock.advance(2)
                 dice.choice(
                     (self.expire, self.reset, lambda: self.refresh(*names))
                 )()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -128,19 +129,29 @@ class Service(fixtures.Fixture):
         )
 
     @contextmanager
-    def router(self) -> Iterator[Any]:
-        """A router as a process of the service has it."""
+    def router(self, ago: float = 0) -> Iterator[Any]:
+        """A router as a process of the service has it, or had it.
+
+        :param ago: how many seconds its clock is behind.
+        """
         conf = cfg.ConfigOpts()
         cellplug.register_opts(conf)
         conf(['--config-file', self._command.config], project='cellplug')
-        with cellplug.CellRouter.from_conf(conf) as router:
+        with cellplug.CellRouter.from_conf(
+            conf, clock=lambda: time.time() - ago
+        ) as router:
             yield router
 
     def reserve(
-        self, project: str, user: str | None, expire: Any = None, **deltas: int
+        self,
+        project: str,
+        user: str | None,
+        expire: Any = None,
+        ago: float = 0,
+        **deltas: int,
     ) -> str:
-        """An open reservation."""
-        with self.router() as router:
+        """An open reservation, made so many seconds ago."""
+        with self.router(ago) as router:
             handle: str = router.quotas.reserve(
                 cellplug.RequestContext(),
                 deltas,

@@ -290,7 +290,7 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
         self.assertEqual('corrected', row['result'])
 
     def test_a_reservation_past_its_time_keeps_nothing(self) -> None:
-        self.service.reserve('demo', 'bob', expire=-60, instances=1)
+        self.service.reserve('demo', 'bob', expire=60, ago=120, instances=1)
         tried = self.assertUnwritten(*self.refresh('instances'))
         self.assertEqual('corrected', tried[0]['result'])
         self.assertEqual(tried, self.quota(*self.refresh('instances')))
@@ -342,7 +342,7 @@ class ExpireTest(test_cmd_quota.QuotaTestCase):
         super().setUp()
         self.open = self.service.reserve('demo', 'alice', cores=1)
         self.late = self.service.reserve(
-            'demo', 'alice', expire=-60, cores=2, instances=1
+            'demo', 'alice', expire=60, ago=120, cores=2, instances=1
         )
 
     def test_what_is_past_its_time_ends(self) -> None:

@@ -7,6 +7,7 @@ order of locks (see :mod:`.quota_taking`), which is that of the rows' ids.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import enum
 import logging
@@ -58,7 +59,8 @@ def end(
         if _CLAMP[ending].change(session, values) == 1:
             LOG.warning(
                 'Reservation %s would have taken usage %d below zero at its '
-                '%s; it is zero now', handle, usage_id, ending.value
+                '%s; it is zero now, and due to be counted',
+                handle, usage_id, ending.value
             )  # fmt: skip
     return bool(claimed)
 
@@ -105,8 +107,8 @@ def _settle(ending: Ending, *, clamp: bool) -> prepared_writes.Change:
         values[in_use] = _changed(in_use, delta, clamp)
         if not clamp:
             where.append(in_use + delta >= _ZERO)
-    if ending is Ending.EXPIRE:
-        # What it was for may exist.
+    if clamp or ending is Ending.EXPIRE:
+        # The books were wrong; or, what it was for may exist.
         values[_usage.c.refresh_due] = sa.true()
     return prepared_writes.Change(
         sa.update(_usage).where(*where).values(values)
@@ -130,26 +132,55 @@ _CLAMP = types.MappingProxyType(
 )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Late:
+    """A reservation past its time.
+
+    :ivar expire: milliseconds since 1970.
+    """
+
+    handle: str
+    expire: int
+
+
 def late(
     session: tables.Handle,
     now: int,
     *,
     limit: int,
+    after: Late | None = None,
     usages: Collection[int] | None = None,
-) -> list[str]:
-    """The handles of reservations past their time, the oldest first.
+    besides: Collection[int] = (),
+) -> list[Late]:
+    """The reservations past their time, the oldest first.
 
     :param now: milliseconds since 1970.
     :param limit: how many at most.
+    :param after: only those that come after this one.
     :param usages: only those of these usages, by id.
+    :param besides: none of these usages, by id.
     """
+    handle, expire = _reservation.c.uuid, _reservation.c.expire
     query = (
-        sa.select(_reservation.c.uuid)
-        .where(_reservation.c.expire <= now)
-        .group_by(_reservation.c.uuid)
-        .order_by(sa.func.min(_reservation.c.expire), _reservation.c.uuid)
+        sa.select(handle, expire)
+        .where(expire <= now)
+        .group_by(expire, handle)
+        .order_by(expire, handle)
         .limit(limit)
     )
+    if after is not None:
+        same = sa.and_(expire == after.expire, handle > after.handle)
+        query = query.where(sa.or_(expire > after.expire, same))
     if usages is not None:
         query = query.where(_reservation.c.usage_id.in_(usages))
-    return list(session.execute(query).scalars())
+    if besides:
+        other = _reservation.alias()
+        theirs = sa.select(other.c.uuid).where(other.c.usage_id.in_(besides))
+        query = query.where(handle.not_in(theirs))
+    return [Late(*row) for row in session.execute(query)]
+
+
+def usages_of(session: tables.Handle, handle: str) -> list[int]:
+    """The usages that a reservation holds, by id."""
+    query = sa.select(_reservation.c.usage_id).where(_MINE)
+    return list(session.execute(query, {'handle': handle}).scalars())

@@ -69,11 +69,21 @@ class Freshness:
     """When a usage has to be counted anew before it is reserved.
 
     :ivar until_refresh: after so many reservations; 0 for never.
-    :ivar horizon: if it was counted before that moment, or at it.
+    :ivar horizon: if it was counted before that moment, or at it; None if it
+        never gets too old.
+    :ivar latest: if it was counted after that moment, in the future: by a
+        clock that was ahead. Set where ``horizon`` is.
     """
 
     until_refresh: int = 0
     horizon: datetime.datetime | None = None
+    latest: datetime.datetime | None = None
+
+    def is_recent(self, counted: datetime.datetime | None) -> bool:
+        """Whether a count of that moment is one of these days."""
+        if self.horizon is None or self.latest is None:
+            return True
+        return counted is not None and self.horizon < counted <= self.latest
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ def take(session: tables.Handle, taking: Taking, *, due: bool = False) -> bool:
     if until:
         values['until'] = until
     if horizon is not None and not due:
-        values['horizon'] = horizon
+        values['horizon'], values['latest'] = horizon, freshness.latest
     for entry in taking.entries:
         values['name'], values['owner'] = entry.resource, entry.user_id
         values['held'], values['room'] = entry.held, entry.room
@@ -154,7 +164,10 @@ def _update(until: bool, aged: bool, due: bool) -> prepared_writes.Change:
             unspent = _usage.c.until_refresh > _ZERO
             where.append(sa.or_(_usage.c.until_refresh.is_(None), unspent))
     if aged:
-        where.append(_usage.c.refreshed_at > sa.bindparam('horizon'))
+        where += [
+            _usage.c.refreshed_at > sa.bindparam('horizon'),
+            _usage.c.refreshed_at <= sa.bindparam('latest'),
+        ]
     return prepared_writes.Change(
         sa.update(_usage).where(*where).values(values)
     )

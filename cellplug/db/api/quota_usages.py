@@ -19,7 +19,9 @@ from cellplug.db.api import models
 from cellplug.db.api.catching_up import catch_up
 from cellplug.db.api.quota_ending import end
 from cellplug.db.api.quota_ending import Ending
+from cellplug.db.api.quota_ending import Late
 from cellplug.db.api.quota_ending import late
+from cellplug.db.api.quota_ending import usages_of
 from cellplug.db.api.quota_listing import get_reservations
 from cellplug.db.api.quota_listing import get_usages
 from cellplug.db.api.quota_taking import Entry
@@ -33,6 +35,7 @@ __all__ = [
     'Ending',
     'Entry',
     'Freshness',
+    'Late',
     'State',
     'TOTAL',
     'Taking',
@@ -48,6 +51,7 @@ __all__ = [
     'ordered',
     'store',
     'take',
+    'usages_of',
 ]
 
 _usage = models.quota_usages
@@ -81,16 +85,20 @@ class State:
 
     def is_due(self, freshness: Freshness) -> bool:
         """Whether it is to be counted anew; :func:`take` asks the same."""
-        until, horizon = freshness.until_refresh, freshness.horizon
-        left, counted = self.until_refresh, self.refreshed_at
+        until, left = freshness.until_refresh, self.until_refresh
         return (
             self.refresh_due
             or self.in_use < 0
             or bool(until and left is not None and left <= 0)
-            or (
-                horizon is not None and (counted is None or counted <= horizon)
-            )
+            or not freshness.is_recent(self.refreshed_at)
         )
+
+    def is_late(self, now: int) -> bool:
+        """Whether one of its open reservations is past its time.
+
+        :param now: milliseconds since 1970.
+        """
+        return self.first_expire is not None and self.first_expire <= now
 
 
 _COLUMNS = (

@@ -15,6 +15,7 @@ from cellplug.interfaces import quota as contract
 from cellplug_drivers.quota.database import counting as quota_counting
 from cellplug_drivers.quota.database import ending as quota_ending
 from cellplug_drivers.quota.database import options
+from cellplug_drivers.quota.database import planning
 from cellplug_drivers.quota.database import settings as quota_settings
 
 _queries = db.quota_queries
@@ -41,7 +42,7 @@ class _NotTaken(Exception):
         self.used = used
 
 
-def _take(context: _Context, plan: Plan) -> None:
+def _take(context: _Context, plan: planning.Plan) -> None:
     """Look up the limits, and reserve, in one transaction.
 
     Nothing is locked before the limits are known; and of a process that only
@@ -52,7 +53,7 @@ def _take(context: _Context, plan: Plan) -> None:
         raise _NotTaken(taking)
 
 
-def _take_locked(context: _Context, plan: Plan) -> None:
+def _take_locked(context: _Context, plan: planning.Plan) -> None:
     """Decide with the usages locked: it ends one way or the other.
 
     By the limits of now: counting may have taken long. Usages that are due
@@ -66,21 +67,20 @@ def _take_locked(context: _Context, plan: Plan) -> None:
         raise _NotTaken(taking, used)
 
 
-Plan = Callable[[_Context], _queries.Taking]
-"""Makes what is to be reserved, for a context with a transaction open."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
     """What is to be reserved.
 
+    :ivar taking: what the last attempt could not take.
+    :ivar prepare: plans the next one.
     :ivar count: counts usages that are missing or due.
-    :ivar plan: makes it once more.
+    :ivar counted: whether what is due was counted, as far as it could be.
     """
 
     taking: _queries.Taking
+    prepare: Callable[[], planning.Plan]
     count: contract.Count
-    plan: Plan
+    counted: bool = False
 
 
 class Admission:
@@ -108,36 +108,42 @@ class Admission:
             writer(_take_locked)
         )
 
-    def reserve(self, plan: Plan, count: contract.Count) -> None:
+    def reserve(
+        self, prepare: Callable[[], planning.Plan], count: contract.Count
+    ) -> None:
         """Reserve all of it, or nothing.
 
+        :param prepare: plans an attempt; called with no transaction open.
         :param count: counts usages that are missing or due.
         :raises OverQuota: if it does not fit.
         :raises CountIncomplete: if something had to be counted, and a cell
             did not answer.
         """
         try:
-            self._take(self._own, plan)
+            self._take(self._own, prepare())
         except _NotTaken as exc:
-            request = Request(exc.taking, count, plan)
+            request = Request(exc.taking, prepare, count)
         else:
             return
         self._look_closer(request)
 
     def _look_closer(self, request: Request) -> None:
         """Find out what was in the way, and mend what can be mended."""
-        entries = request.taking.entries
         for _ in range(_ROUNDS):
-            states = self._mend(request)
-            used = {key: state.used for key, state in states.items()}
-            if len(used) == len(entries):
-                _refuse_over(entries, used)
+            states = self._look(request)
+            if not self._mend(request, states):
+                # The limits are those of a moment ago, so no more is asked.
+                used = {key: state.used for key, state in states.items()}
+                _refuse_over(request.taking.entries, used)
             try:
-                self._take_locked(self._own, request.plan)
+                self._take_locked(self._own, request.prepare())
             except _NotTaken as exc:
-                found = exc.used or {}
+                entries, found = exc.taking.entries, exc.used or {}
                 if len(found) == len(entries):
-                    _refuse_over(exc.taking.entries, found)
+                    _refuse_over(entries, found)
+                request = dataclasses.replace(
+                    request, taking=exc.taking, counted=True
+                )
             else:
                 return
         raise exception.CellplugError(
@@ -145,38 +151,49 @@ class Admission:
             f'{_ROUNDS} times while they were reserved'
         )
 
-    def _mend(self, request: Request) -> quota_counting.States:
-        """The usages, as far as they could be made right.
+    def _mend(self, request: Request, states: quota_counting.States) -> bool:
+        """Set right what is in the way; whether there was anything.
 
         Reservations past their time are expired here as well, so that a
-        crash costs a wait, whether or not anybody expires regularly.
+        crash costs a wait, whether or not anybody expires regularly; of very
+        many, some are left to the next request, or to ``expire``.
+
+        That takes a while, and limits that were read before are old then.
         """
-        states = self._look(request)
-        now = self._settings.now()
-        late = [
-            state.id
-            for state in states.values()
-            if state.first_expire is not None
-            and state.first_expire <= int(now * 1000)
-        ]
-        if late:
-            self._endings.expire(late)
+        expired = self._endings.expire_on(states.values(), bounded=True)
+        if expired:
             states = self._look(request)
         keys = {(one.resource, one.user_id) for one in request.taking.entries}
         missing = keys - states.keys()
         if missing:
             project_id = request.taking.project_id
             self._counting.create(project_id, missing, request.count)
+        return self._count_due(request, states) or bool(missing) or expired
+
+    def _count_due(
+        self, request: Request, states: quota_counting.States
+    ) -> bool:
+        """Count what is due, once in a request; whether cells were asked."""
+        project_id = request.taking.project_id
         due = {
             key: state
             for key, state in states.items()
             if state.is_due(request.taking.freshness)
-            and state.first_expire is None
         }
-        if due:
+        quiet = {
+            key: state
+            for key, state in due.items()
+            if state.first_expire is None
+        }
+        if request.counted:
+            return False
+        if len(quiet) < len(due):
+            held = due.keys() - quiet.keys()
+            self._counting.note_put_off(project_id, held)
+        if quiet:
             keep = self._settings.unanswered_cells != options.REFUSE
-            self._counting.refresh(due, request.count, keep=keep)
-        return self._look(request) if missing or due else states
+            self._counting.refresh(project_id, quiet, request.count, keep=keep)
+        return bool(quiet)
 
     def _look(self, request: Request) -> quota_counting.States:
         """The usages of the request, and no others of the same names."""

@@ -11,8 +11,10 @@ does not show in ``reserved`` at all.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +30,27 @@ _queries = db.quota_queries
 _Context = cellplug_context.RequestContext
 _Key = tuple[str, str]
 States = dict[_Key, _queries.State]
+
+LOG = logging.getLogger(__name__)
+
+_QUIET = 600
+"""Seconds for which the log is not told again of a project."""
+
+_MOST_NOTED = 1000
+"""Of how many projects it is remembered that the log was told."""
+
+_BUGS = (
+    exception.ConfigurationError,
+    exception.DriverError,
+    exception.InvalidInput,
+    exception.NotSupported,
+    exception.NotTargeted,
+    exception.PluginError,
+    exception.ReadOnlyTransaction,
+    exception.TransactionAborted,
+    exception.TransactionInProgress,
+)
+"""What says that the counting is broken; waiting for a cell mends no bug."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,6 +124,7 @@ class Counting:
         writer = api.writer.connection
         self._settings = settings
         self._own = own
+        self._noted: dict[str, float] = {}
         self._look: Callable[..., States] = (
             api.reader.primary.single.connection(_look)
         )
@@ -138,7 +162,12 @@ class Counting:
         )
 
     def refresh(
-        self, states: States, count: contract.Count, *, keep: bool
+        self,
+        project_id: str,
+        states: States,
+        count: contract.Count,
+        *,
+        keep: bool = False,
     ) -> set[_Key]:
         """Count usages anew; those whose count was stored.
 
@@ -146,7 +175,7 @@ class Counting:
 
         :param states: as they were looked at.
         :param keep: whether the last value may stand for what could not be
-            counted.
+            counted; the log says so.
         :raises CountIncomplete: if a cell did not answer, unless that is
             accepted, or the last value may stand; nothing was stored.
         """
@@ -156,9 +185,11 @@ class Counting:
             if state.first_expire is None
         }
         counted = self._count(quiet, count)
-        if not keep:
-            for error in counted.failed.values():
+        for error in counted.failed.values():
+            if not keep:
                 raise error
+        if counted.failed:
+            _note_kept(project_id, counted.failed)
         if not counted.values:
             return set()
         return self._store(
@@ -168,6 +199,21 @@ class Counting:
             self._settings.until_refresh,
             self._settings.now(),
         )
+
+    def note_put_off(self, project_id: str, keys: Collection[_Key]) -> None:
+        """Tell the log of what is due and held open: now and then."""
+        now = self._settings.now()
+        last = self._noted.get(project_id)
+        if last is not None and abs(now - last) < _QUIET:
+            return
+        if len(self._noted) >= _MOST_NOTED:
+            self._noted.clear()
+        self._noted[project_id] = now
+        LOG.warning(
+            'Due, and not counted, as reservations on it are open: %s of '
+            'project %s; the last count stands until none is open',
+            _names(keys), project_id
+        )  # fmt: skip
 
     def mark_due(self, states: States) -> None:
         """Have these usages counted by the next reservation."""
@@ -186,6 +232,8 @@ class Counting:
             theirs = [(name, user_id) for name in names]
             try:
                 found = count(names, user_id or None)
+            except _BUGS:
+                raise
             except exception.CellplugError as exc:
                 failed.update(dict.fromkeys(theirs, exc))
                 continue
@@ -197,3 +245,17 @@ class Counting:
             if found.missing:
                 partial.update(theirs)
         return Counted(values, frozenset(partial), failed)
+
+
+def _note_kept(
+    project_id: str, failed: Mapping[_Key, exception.CellplugError]
+) -> None:
+    reasons = dict.fromkeys(str(error) for error in failed.values())
+    LOG.warning(
+        'The last count of %s of project %s stands, though it is due: %s',
+        _names(failed), project_id, '; '.join(reasons)
+    )  # fmt: skip
+
+
+def _names(keys: Iterable[_Key]) -> str:
+    return ', '.join(sorted({resource for resource, _ in keys}))

@@ -21,9 +21,9 @@ from cellplug.objects import quota
 from cellplug_drivers.quota.database import admission
 from cellplug_drivers.quota.database import counting
 from cellplug_drivers.quota.database import ending
-from cellplug_drivers.quota.database import levels
 from cellplug_drivers.quota.database import limits as quota_limits
 from cellplug_drivers.quota.database import options as quota_options
+from cellplug_drivers.quota.database import planning
 from cellplug_drivers.quota.database import settings as quota_settings
 
 _queries = db.quota_queries
@@ -57,6 +57,13 @@ class DatabaseQuota(interfaces.QuotaDriver):
     it expires (``reservation_expire``). Then the next reservation that would
     need it ends it, if ``expire`` did not, and counts.
 
+    *What is due and busy.* A count is exact only if no reservation was open
+    while it was made, and nobody is kept waiting for that. So while some
+    reservation on a usage is always open, the last count stands: what exists
+    beyond the books (made by what died before its commit, or without a
+    reservation) is admitted on top of the limit until a moment without one.
+    The log warns of it, once in ten minutes for a project.
+
     *On a Galera cluster* any node will do. A transaction that lost to another
     node's is repeated, and what has to be known for sure waits until the
     node has it: before somebody is refused, or told that a reservation has
@@ -86,6 +93,7 @@ class DatabaseQuota(interfaces.QuotaDriver):
         self._settings = settings
         self._database = host.database
         self._limits = quota_limits.Limits(options, host)
+        self._planning = planning.Planning(settings, self._limits)
         self._counting = counting.Counting(settings, host, own)
         self._endings = ending.Endings(settings, host, own)
         self._admission = admission.Admission(
@@ -106,12 +114,14 @@ class DatabaseQuota(interfaces.QuotaDriver):
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
+        resources: Collection[str] | None = None,
     ) -> dict[str, quota.Limit]:
         return self._limits.get_limits(
             context,
             project_id=project_id,
             user_id=user_id,
             quota_class=quota_class,
+            resources=resources,
         )
 
     def get_class_limits(
@@ -179,30 +189,21 @@ class DatabaseQuota(interfaces.QuotaDriver):
         self._refuse_inside(context)
         if not deltas:
             raise exception.InvalidInput('deltas', 'name no resource')
-        now = self._settings.now()
-        expire_at = self._settings.expiry(expire, now)
-        handle = str(uuid.uuid4())
-        who = (project_id, user_id, quota_class)
-        known = None
-        if self._limits.may_ask_cells:
-            # Which must not happen inside a transaction.
-            known = self._limits.resolve(context, *who, deltas)
-
-        def plan(own: _Context) -> _queries.Taking:
-            limits = known or self._limits.resolve(own, *who)
-            return _queries.Taking(
-                handle=handle,
-                project_id=project_id,
-                entries=_entries(
-                    deltas, user_id, limits, defaults, per_project
-                ),
-                expire=expire_at,
-                now=quota_settings.moment(now),
-                freshness=self._settings.freshness(now),
-            )
-
-        self._admission.reserve(plan, count)
-        return handle
+        self._settings.expiry(expire, self._settings.now())
+        wanted = planning.Wanted(
+            handle=str(uuid.uuid4()),
+            deltas=deltas,
+            project_id=project_id,
+            user_id=user_id,
+            quota_class=quota_class,
+            defaults=defaults,
+            per_project=per_project,
+            expire=expire,
+        )
+        self._admission.reserve(
+            lambda: self._planning.prepare(context, wanted), count
+        )
+        return wanted.handle
 
     def commit(self, context: _Context, handle: str) -> None:
         self._refuse_inside(context)
@@ -228,17 +229,19 @@ class DatabaseQuota(interfaces.QuotaDriver):
     ) -> frozenset[str]:
         self._refuse_inside(context)
         users = None if user_id is None else [_queries.TOTAL, user_id]
-        states = self._counting.look(project_id, resources, users)
-        now = int(self._settings.now() * 1000)
-        late = [
-            one.id
-            for one in states.values()
-            if one.first_expire is not None and one.first_expire <= now
-        ]
-        if late:
-            self._endings.expire(late)
-            states = self._counting.look(project_id, resources, users)
-        stored = self._counting.refresh(states, count, keep=False)
+
+        def look() -> counting.States:
+            found = self._counting.look(project_id, resources, users)
+            return {
+                (resource, user): state
+                for (resource, user), state in found.items()
+                if user == _queries.TOTAL or resource not in per_project
+            }
+
+        states = look()
+        if self._endings.expire_on(states.values()):
+            states = look()
+        stored = self._counting.refresh(project_id, states, count)
         left = {key: one for key, one in states.items() if key not in stored}
         self._counting.mark_due(left)
         return frozenset(name for name, _ in left)
@@ -263,34 +266,3 @@ class DatabaseQuota(interfaces.QuotaDriver):
                 'their own, and this request has one open on the API '
                 'database; do it before that begins, or after it has ended'
             )
-
-
-def _entries(
-    deltas: Mapping[str, int],
-    user_id: str | None,
-    limits: levels.Resolved,
-    defaults: Mapping[str, int],
-    per_project: Collection[str],
-) -> tuple[_queries.Entry, ...]:
-    """What a reservation changes, in the order of locks."""
-    entries = []
-    for resource, delta in deltas.items():
-        owners = [(_queries.TOTAL, limits.project)]
-        if user_id is not None and resource not in per_project:
-            owners.append((user_id, limits.user))
-        for owner, named in owners:
-            limit = _limit(resource, named, defaults)
-            entries.append(_queries.Entry(resource, owner, delta, limit))
-    return _queries.ordered(entries)
-
-
-def _limit(
-    resource: str,
-    named: Mapping[str, quota.Limit],
-    defaults: Mapping[str, int],
-) -> int:
-    """The limit in force: the one that is set, else the default."""
-    found = named.get(resource)
-    if found is None:
-        return defaults.get(resource, quota.UNLIMITED)
-    return found.limit

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
-from collections.abc import Collection
+from collections.abc import Iterable
+from typing import Any
 
 from cellplug import context as cellplug_context
 from cellplug import db
@@ -17,6 +19,9 @@ _Context = cellplug_context.RequestContext
 
 _BATCH = 100
 """How many handles are looked for at once."""
+
+_TRIES = 3
+"""How many reservations of a usage may fail before the rest is left alone."""
 
 
 def _end(
@@ -35,12 +40,13 @@ def _end_elsewhere(
     return _end(context, handle, ending, now)
 
 
-def _late(
-    context: _Context, now: float, usages: Collection[int] | None
-) -> list[str]:
-    return _queries.late(
-        context.session, int(now * 1000), limit=_BATCH, usages=usages
-    )
+def _late(context: _Context, now: float, **more: Any) -> list[_queries.Late]:
+    moment = int(now * 1000)
+    return _queries.late(context.session, moment, limit=_BATCH, **more)
+
+
+def _usages_of(context: _Context, handle: str) -> list[int]:
+    return _queries.usages_of(context.session, handle)
 
 
 class Endings:
@@ -64,9 +70,9 @@ class Endings:
         self._end_elsewhere: Callable[..., bool] = host.database.retrying(
             api.writer.connection(_end_elsewhere)
         )
-        self._late: Callable[..., list[str]] = (
-            api.reader.primary.single.connection(_late)
-        )
+        reader = api.reader.primary.single.connection
+        self._late: Callable[..., list[_queries.Late]] = reader(_late)
+        self._usages_of: Callable[..., list[int]] = reader(_usages_of)
 
     def commit(self, handle: str) -> None:
         """Turn what is reserved into use.
@@ -82,25 +88,56 @@ class Endings:
         if _is_handle(handle):
             self._ended_anywhere(handle, _queries.Ending.ROLLBACK)
 
-    def expire(self, usages: Collection[int] | None = None) -> int:
+    def expire(self) -> int:
         """End what is past its time now; how many that were.
 
-        :param usages: only reservations of these usages, by id.
+        One that fails hides no other. But where several of one usage fail,
+        something holds that usage, and each more would wait as long: what is
+        left of it is left to the next call.
+
+        :raises CellplugError: at the end, if one failed: what the first did.
         """
         now, ended = self._settings.now(), 0
-        seen: set[str] = set()
-        # A row that is being claimed is waited for, so each is gone after its
-        # turn; one that is still shown is, where a cluster's nodes lag.
-        while fresh := [
-            handle
-            for handle in self._late(self._own, now, usages)
-            if handle not in seen
-        ]:
-            seen.update(fresh)
-            ended += sum(
-                self._ended(handle, _queries.Ending.EXPIRE) for handle in fresh
-            )
+        after: _queries.Late | None = None
+        first: exception.CellplugError | None = None
+        failures: collections.Counter[int] = collections.Counter()
+        while late := self._late(
+            self._own,
+            now,
+            after=after,
+            besides=[one for one, n in failures.items() if n >= _TRIES],
+        ):
+            for after in late:
+                try:
+                    ended += self._ended(after.handle, _queries.Ending.EXPIRE)
+                except exception.CellplugError as exc:
+                    first = first or exc
+                    # Raises, if it is the database that is away.
+                    failures.update(self._usages_of(self._own, after.handle))
+                    break
+        if first is not None:
+            raise first
         return ended
+
+    def expire_on(
+        self, states: Iterable[_queries.State], *, bounded: bool = False
+    ) -> bool:
+        """End what is past its time on these usages; whether anything was.
+
+        :param states: the usages, as they were looked at.
+        :param bounded: at most :data:`_BATCH` reservations, the oldest.
+        """
+        now = self._settings.now()
+        late = [one.id for one in states if one.is_late(int(now * 1000))]
+        after: _queries.Late | None = None
+        while late and (
+            found := self._late(self._own, now, usages=late, after=after)
+        ):
+            for after in found:
+                self._ended(after.handle, _queries.Ending.EXPIRE)
+            if bounded:
+                break
+        return bool(late)
 
     def _ended(self, handle: str, ending: _queries.Ending) -> bool:
         return self._end(self._own, handle, ending, self._settings.now())

@@ -10,6 +10,9 @@ from cellplug import db
 from cellplug import exception
 from cellplug.objects import quota
 
+_SKEW = 60
+"""Seconds by which the clocks of two hosts may differ."""
+
 
 class Settings:
     """Reads the options at each use, since they can be changed.
@@ -38,13 +41,18 @@ class Settings:
         :param now: seconds since 1970.
         """
         age = self._options.max_age
-        horizon = moment(now - age) if age else None
-        return db.quota_queries.Freshness(self.until_refresh, horizon)
+        if not age:
+            return db.quota_queries.Freshness(self.until_refresh)
+        return db.quota_queries.Freshness(
+            self.until_refresh,
+            horizon=moment(now - age),
+            latest=moment(now + min(age, _SKEW)),
+        )
 
     def expiry(self, expire: quota.Expire, now: float) -> int:
         """When a reservation ends by itself, in milliseconds since 1970.
 
-        :raises InvalidInput: if ``expire`` is no time.
+        :raises InvalidInput: if ``expire`` is no time in the future.
         """
         default = self._options.reservation_expire
         try:
