@@ -75,6 +75,15 @@ class AnswerTests:
                 helpers.stored(cell.database_connection),
             )
 
+    def test_what_a_task_did_the_request_has_done(self):
+        """So nothing repeats it as if nothing had happened."""
+        context = self.context()
+        seen = [context._request_state.acted]
+        for task in (self.words, lambda cctxt: self.add(cctxt, 'new')):
+            self.router.scatter_gather(context, task).complete()
+            self.assertNotIn(context._request_state.acted, seen)
+            seen.append(context._request_state.acted)
+
     def test_a_rolled_back_caller_takes_no_task_with_it(self):
         context = self.context()
         others = [self.cell2, self.cell3]
@@ -187,6 +196,12 @@ class TestWhichCells(ScatterCase):
         self.assertNotIn('cell0', self.asked(skip_cell0=True))
         named = self.asked(cells=['cell0', 'cell1'], skip_cell0=True)
         self.assertEqual(['cell1'], named)
+
+    def test_a_cell_is_asked_whatever_its_state_is(self):
+        states = ('no_new', 'read_only', 'disabled')
+        for cell, state in zip(self.deployment.cells, states, strict=True):
+            self.router.cells.update(cell, state=state)
+        self.assertEqual(3, len(self.scatter(self.words).complete()))
 
     def test_some_by_name_uuid_and_mapping_each_once(self):
         some = ['cell3', self.cell1.uuid.upper(), self.cell3, self.cell1]
