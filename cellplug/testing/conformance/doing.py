@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 from typing import TypeVar
 
 from cellplug.testing.conformance import harnesses
 
 T = TypeVar('T')
+
+_TURN = 1e-5
+"""Seconds after which a thread makes room for another, in a race.
+
+By default it is 5 ms: most calls of a driver in memory are over by then, and
+no other thread ever comes between.
+"""
 
 
 class Failed(AssertionError):
@@ -69,6 +79,9 @@ def bounded(function: Callable[..., T], *args: Any) -> T:
 def together(count: int, work: Callable[[int], T]) -> list[T]:
     """Call ``work(0)``, ``work(1)`` and so on at once.
 
+    The threads take turns far more often than usual: what may come between
+    two steps of a driver should. It still may not; see :func:`rounds`.
+
     :returns: the answers, in order.
     """
     barrier = threading.Barrier(count)
@@ -77,8 +90,36 @@ def together(count: int, work: Callable[[int], T]) -> list[T]:
         barrier.wait(harnesses.DEADLINE)
         return work(number)
 
-    running = [Background(one, number) for number in range(count)]
-    return [each.result() for each in running]
+    with _short_turns():
+        running = [Background(one, number) for number in range(count)]
+        return [each.result() for each in running]
+
+
+@contextlib.contextmanager
+def _short_turns() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_TURN)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def rounds(least: int, most: int = 60, seconds: float = 0.3) -> Iterator[int]:
+    """Numbers of a race's rounds: one alone proves little.
+
+    A driver in memory runs all of them, in less time than one that asks a
+    server takes for the least.
+
+    :param least: how many there are in any case.
+    :param most: how many there are while the time lasts.
+    :param seconds: from when on no more begin.
+    """
+    deadline = time.monotonic() + seconds
+    for number in range(most):
+        if number >= least and time.monotonic() > deadline:
+            return
+        yield number
 
 
 class Child:

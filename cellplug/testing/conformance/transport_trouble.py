@@ -25,7 +25,7 @@ class TroubleChecks(transport_base.TransportCacheCase):
     @base.area('threads')
     def test_threads_that_ask_at_once_get_the_same(self) -> None:
         self._need_keeps()
-        for _ in range(10):
+        for _ in doing.rounds(10):
             url = self.new_url()
 
             def work(number: int, url: str = url) -> Any:
