@@ -29,7 +29,8 @@ class Count(Protocol):
 
         :param user_id: counts what is this user's; None all of the project.
         :returns: each resource, and the cells that did not answer.
-        :raises CellplugError: if nothing could be counted.
+        :raises CellplugError: if nothing could be counted. InvalidInput says
+            that what counts is broken: no driver passes that over.
         """
         ...
 
@@ -41,7 +42,13 @@ class QuotaCapability(enum.Enum):
     """Limits can be set and are kept."""
 
     RESERVATIONS = 'reservations'
-    """Usage is tracked: a reservation holds what it reserved."""
+    """Usage is tracked: a reservation holds what it reserved.
+
+    Without it nothing is counted, and nothing refused: reserve returns ``''``
+    (once it is clear that ``expire`` is a time), commit, rollback and reset
+    do nothing, whatever the handle, expire ends none, refresh leaves nothing
+    out, and no usage and no reservation is known.
+    """
 
 
 class QuotaDriver(base.Driver):
@@ -55,14 +62,17 @@ class QuotaDriver(base.Driver):
     *Atomicity.* :meth:`reserve` takes all its deltas or none. At no instant,
     in any process, does ``in_use + reserved`` exceed a limit that was in
     force when the last reservation was admitted, nor does either fall below
-    zero. commit, rollback and expire may race on one handle: one wins.
+    zero: where an end would take one there, the books were wrong; it is zero
+    then, and due. commit, rollback and expire may race on one handle: one
+    wins.
 
     *Counting.* A usage that is not known is counted when it is first needed,
     and counted anew when it is due: see :meth:`refresh`. A count is stored
     only if nothing was reserved, and no reservation was open or ended, while
     it was made: what a reservation under way has created already would be
-    counted twice. By default a count is not stored while a cell did not
-    answer, and what would need it raises CountIncomplete.
+    counted twice. So a usage on which some reservation is always open stays
+    due, and the last value stands. By default a count is not stored while a
+    cell did not answer, and what would need it raises CountIncomplete.
 
     *Transactions.* reserve, commit, rollback, expire, refresh, reset and the
     setters run in transactions of their own, retried where the database asks
@@ -85,10 +95,16 @@ class QuotaDriver(base.Driver):
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
+        resources: Collection[str] | None = None,
     ) -> dict[str, quota.Limit]:
         """The limits that are set, by resource; absent means the default.
 
         Resolution: user, project, quota class, class ``default``.
+
+        :param resources: what the caller needs to know; None for everything.
+            Others may be in the answer or not. A driver that cannot answer
+            for all of them raises; it need not, where it cannot answer for
+            another.
         """
 
     @abc.abstractmethod
@@ -184,12 +200,14 @@ class QuotaDriver(base.Driver):
         :param defaults: the limit of each resource where none is set.
         :param count: counts the truth, for usages that are missing or due.
         :param expire: when the reservation ends by itself, as
-            ``objects.quota.expiry`` takes it; in 24 hours by default.
+            ``objects.quota.expiry`` takes it, from the moment on at which it
+            is taken; in 24 hours by default.
         :param quota_class: the project's, for its limits.
         :param per_project: the resources that have no usage of users.
         :raises OverQuota: names every resource that is over; nothing was
             reserved. What was counted on the way is kept.
-        :raises InvalidInput: if ``expire`` is no time.
+        :raises InvalidInput: if ``expire`` is no time in the future; nothing
+            was reserved.
         :raises CountIncomplete: if a usage had to be counted, and a cell did
             not answer.
         """
@@ -210,7 +228,11 @@ class QuotaDriver(base.Driver):
     def expire(self, context: Context) -> int:
         """Roll back what is past its time; how many reservations that was.
 
-        Their usages are due from then on: what they were for may exist.
+        Their usages are due from then on: what they were for may exist. One
+        that cannot be ended hides no other.
+
+        :raises CellplugError: at the end, if one could not be ended: what the
+            first one raised.
         """
 
     @abc.abstractmethod
@@ -226,7 +248,8 @@ class QuotaDriver(base.Driver):
     ) -> frozenset[str]:
         """Count the truth and store it where nothing changed meanwhile.
 
-        The project's total and the user's usage, as far as they are known.
+        The project's total and the user's usage, as far as they are known;
+        of resources in ``per_project``, the total alone.
 
         :param user_id: None refreshes all users that have a usage.
         :returns: the resources of which a count was not stored, as something

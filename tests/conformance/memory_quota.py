@@ -89,7 +89,13 @@ class MemoryQuota(interfaces.QuotaDriver):
             }
 
     def get_limits(
-        self, context: Any, *, project_id, user_id=None, quota_class=None
+        self,
+        context: Any,
+        *,
+        project_id,
+        user_id=None,
+        quota_class=None,
+        resources=None,
     ) -> Any:
         found: dict[str, quota.Limit] = {}
         for source, scope in (
@@ -304,7 +310,9 @@ class MemoryQuota(interfaces.QuotaDriver):
     def commit(self, context, handle):
         with self._open_books() as books:
             for key, delta in self._take(books, handle).items():
-                self._add(books.rows[key], delta)
+                row = books.rows[key]
+                row.due = row.due or row.in_use + delta < 0
+                self._add(row, delta)
 
     def _add(self, row: Row, delta: int) -> None:
         row.in_use = max(0, row.in_use + delta)

@@ -49,6 +49,21 @@ class QuotaSuite(
         self.assertEqual((0, 2), self.usage('servers'))
         self.assertEqual((0, 2), self.usage('servers', USER))
 
+    @base.area('capabilities')
+    def test_reservations_undeclared_hold_nothing(self) -> None:
+        if self.can(Capability.RESERVATIONS):
+            self.not_applicable('it declares RESERVATIONS')
+        handle = self.reserve(limit=1, servers=9)
+        self.assertEqual('', handle)
+        for _ in range(2):
+            self.commit(handle)
+            self.rollback(handle)
+        self.reset()
+        self.assertEqual(frozenset(), self.refresh())
+        self.assertEqual(0, self.subject.expire(self.context))
+        self.assertEqual(({}, []), (self.known(), self.reservations()))
+        self.assertEqual([], self.counted)
+
     def test_up_to_the_limit_is_admitted(self) -> None:
         self.need(Capability.RESERVATIONS)
         self.reserve(limit=3, servers=2)
@@ -200,6 +215,14 @@ class QuotaSuite(
         in_use, reserved = self.usage('servers')
         self.assertGreaterEqual(in_use, 0)
         self.assertEqual(0, reserved)
+
+    def test_what_would_fall_below_zero_is_counted(self) -> None:
+        self.need(Capability.RESERVATIONS)
+        self.use(servers=0)
+        creation = self.reserve(servers=1)
+        self.use(servers=-1)  # made, and gone already
+        self.commit(creation)
+        self.reserve(limit=1, servers=1)
 
     def test_arguments_are_left_as_they_are(self) -> None:
         deltas, defaults = {'servers': 1, 'cores': 2}, {'servers': 5}

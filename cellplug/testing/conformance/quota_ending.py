@@ -108,7 +108,10 @@ class EndingChecks(quota_base.QuotaCase):
         self.assertEqual((0, 1), self.usage('cores'))
 
     def test_a_time_that_is_none_is_refused(self) -> None:
-        for wrong in ('tomorrow', [1], True, float('nan'), 1e300):
+        gone = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        for wrong in (
+            'tomorrow', [1], True, float('nan'), 1e300, 0, -1, gone
+        ):  # fmt: skip
             self.refused(
                 exception.InvalidInput,
                 self.reserve,

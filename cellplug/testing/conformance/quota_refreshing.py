@@ -57,6 +57,12 @@ class RefreshingChecks(quota_base.QuotaCase):
         self.assertEqual([(None, 'networks')], self.counted)
         self.assertEqual((0, 0), self.usage('networks'))
 
+    def test_a_refresh_asks_for_no_user_of_what_has_none_now(self) -> None:
+        self.use(networks=3)
+        self.counted.clear()
+        self.refresh('networks', user=None, per_project=['networks'])
+        self.assertEqual([(None, 'networks')], self.counted)
+
     def test_a_refresh_learns_nothing_new(self) -> None:
         self.exist(servers=3)
         self.assertEqual(frozenset(), self.refresh())
