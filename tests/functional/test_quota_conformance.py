@@ -11,7 +11,6 @@ from typing import ClassVar
 import sqlalchemy as sa
 import testtools
 
-from cellplug import exception
 from cellplug.testing import conformance
 from cellplug.testing import fixtures
 from tests.functional import helpers_deployment as helpers
@@ -29,11 +28,38 @@ class ServerHarness(conformance.DatabaseHarness):
     def make_database(self) -> str:
         return self._url
 
+
+class MariaDBHarness(ServerHarness):
+    """Reached by a user whose account can be locked."""
+
+    USER = 'quota-suite'
+
+    def make_database(self) -> str:
+        url = sa.make_url(self._url)
+        self._run(
+            f"CREATE OR REPLACE USER '{self.USER}' IDENTIFIED BY 'suite'",
+            f"GRANT ALL ON `{url.database}`.* TO '{self.USER}'",
+        )
+        own = url.set(username=self.USER, password='suite')
+        return own.render_as_string(hide_password=False)
+
+    def stop(self) -> None:
+        super().stop()
+        self._run(f"DROP USER IF EXISTS '{self.USER}'")
+
     def break_source(self) -> None:
-        raise exception.NotSupported('MariaDB cannot shut one database')
+        self._run(
+            f"ALTER USER '{self.USER}' ACCOUNT LOCK",
+            f"KILL USER '{self.USER}'",
+        )
 
     def mend_source(self) -> None:
-        """It is never broken."""
+        self._run(f"ALTER USER '{self.USER}' ACCOUNT UNLOCK")
+
+    def _run(self, *statements: str) -> None:
+        with helpers.past_cellplug(self._url) as connection:
+            for statement in statements:
+                connection.execute(sa.text(statement))
 
 
 class PostgreSQLHarness(ServerHarness):
@@ -60,7 +86,7 @@ class PostgreSQLHarness(ServerHarness):
 class OnServer(conformance.QuotaSuite):
     driver = 'database'
     backend: ClassVar[fixtures.Backend]
-    kind: ClassVar[type[ServerHarness]] = ServerHarness
+    kind: ClassVar[type[ServerHarness]]
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -79,3 +105,4 @@ class TestOnPostgreSQL(OnServer, testtools.TestCase):
 
 class TestOnMariaDB(OnServer, testtools.TestCase):
     backend = 'mariadb'
+    kind = MariaDBHarness
