@@ -17,6 +17,8 @@ from tests.conformance import memory_resolver
 class QuotaHarness(conformance.Harness):
     """Books that all drivers of a check share."""
 
+    shared = False
+
     def __init__(self) -> None:
         self.books = memory_quota.Books()
 
@@ -32,6 +34,8 @@ class QuotaHarness(conformance.Harness):
 
 class ResolverHarness(conformance.ResolverHarness):
     """Records that all drivers of a check share."""
+
+    shared = False
 
     def __init__(self) -> None:
         self.records = memory_resolver.Records()

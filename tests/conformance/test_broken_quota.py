@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib
+import pathlib
+import sys
+import tempfile
 import time
+import unittest
 from typing import Any
 from typing import ClassVar
 from unittest import mock
 
 from cellplug import exception
+from cellplug.cmd import scaffold
 from cellplug.objects import quota
 from cellplug.testing import conformance
 from cellplug.testing.conformance import harnesses
+from cellplug_drivers.quota import noop
 from cellplug_drivers.quota.database import driver
 from tests.conformance import helpers
 from tests.conformance import memory_quota
@@ -361,6 +368,67 @@ class TestBroken(helpers.BrokenTestCase):
         self.assert_caught(Broken, 'without_its_source_it_says_so')
 
 
+CHECKED_INSIDE = """\
+        with self._held():
+            self._check(deltas, limits)
+"""
+CHECKED_BEFORE = """\
+        self._check(deltas, limits)
+        with self._held():
+"""
+
+
+class TestBrokenTemplate(unittest.TestCase):
+    """What an author starts from, with one line moved."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.source = pathlib.Path(folder.name, 'src')
+        sys.path.insert(0, str(self.source))
+        self.addCleanup(sys.path.remove, str(self.source))
+
+    def outcome(self, name: str, check: str, *, broken: bool) -> Any:
+        """What a check says of a driver as ``driver new`` writes it."""
+        files = scaffold.render('quota', name)
+        if broken:
+            [path] = [path for path in files if path.endswith('/ledger.py')]
+            self.assertIn(CHECKED_INSIDE, files[path])
+            files[path] = files[path].replace(CHECKED_INSIDE, CHECKED_BEFORE)
+        for path, text in files.items():
+            made = self.source.parent / path
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(text)
+        importlib.invalidate_caches()
+        words = scaffold.words_for('quota', name)
+        found = __import__(words['package'], fromlist=['driver', 'harness'])
+        bound: Any = type(
+            'Bound',
+            (conformance.QuotaSuite, unittest.TestCase),
+            {
+                'driver': getattr(found.driver, words['class_name']),
+                'harness': getattr(found.harness, words['harness']),
+            },
+        )
+        result = unittest.TestResult()
+        bound(f'test_{check}').run(result)
+        self.assertEqual([], result.errors + result.skipped)
+        return result
+
+    def test_a_check_before_the_lock(self) -> None:
+        for number, check in enumerate(
+            (
+                'exactly_the_limit_is_admitted',
+                'first_reservations_agree_on_one_count',
+            )
+        ):
+            right = self.outcome(f'right{number}', check, broken=False)
+            self.assertTrue(right.wasSuccessful(), right.failures)
+            wrong = self.outcome(f'wrong{number}', check, broken=True)
+            self.assertFalse(wrong.wasSuccessful(), f'{check} sees nothing')
+
+
 class TestBrokenCounting(helpers.BrokenTestCase):
     """A count is stored only if nothing happened while it was made."""
 
@@ -618,6 +686,70 @@ class TestBrokenCounting(helpers.BrokenTestCase):
                 return frozenset()
 
         self.assert_caught(Broken, 'a_refresh_stores_what_it_can')
+
+    def test_a_refresh_for_users_of_what_has_none_now(self) -> None:
+        class Broken(Correct):
+            def refresh(self, context, resources, *, per_project=(), **of):
+                return super().refresh(context, resources, **of)
+
+        self.assert_caught(
+            Broken, 'a_refresh_asks_for_no_user_of_what_has_none_now'
+        )
+
+    def test_books_that_were_wrong_and_are_believed(self) -> None:
+        class Broken(Correct):
+            def commit(self, context, handle):
+                due = {key: row.due for key, row in self.books.rows.items()}
+                super().commit(context, handle)
+                for key, row in self.books.rows.items():
+                    row.due = due[key]
+
+        self.assert_caught(Broken, 'what_would_fall_below_zero_is_counted')
+
+    def test_reservations_that_are_born_expired(self) -> None:
+        class Broken(Correct):
+            def _ends(self, expire):
+                if isinstance(expire, int) and expire <= 0:
+                    return 0
+                return super()._ends(expire)
+
+        self.assert_caught(Broken, 'a_time_that_is_none_is_refused')
+
+
+class TestBrokenNoop(helpers.BrokenTestCase):
+    """What a driver without reservations may get wrong."""
+
+    suite = conformance.QuotaSuite
+    correct = noop.NoopQuota
+    harness = conformance.Harness
+
+    check = 'reservations_undeclared_hold_nothing'
+
+    def test_a_handle_that_looks_like_one(self) -> None:
+        class Broken(noop.NoopQuota):
+            def reserve(self, *args: Any, **of: Any) -> str:
+                return super().reserve(*args, **of) or 'x'
+
+        self.assert_caught(Broken, self.check)
+
+    def test_a_second_commit_that_is_refused(self) -> None:
+        class Broken(noop.NoopQuota):
+            ended = False
+
+            def commit(self, context: Any, handle: str) -> None:
+                if self.ended:
+                    raise exception.ReservationNotFound(handle)
+                self.ended = True
+
+        self.assert_caught(Broken, self.check)
+
+    def test_a_count_for_nobody(self) -> None:
+        class Broken(noop.NoopQuota):
+            def refresh(self, context, resources, *, count, **of):
+                count(resources, None)
+                return frozenset()
+
+        self.assert_caught(Broken, self.check)
 
 
 class PrivateHarness(helpers.QuotaHarness):

@@ -19,6 +19,7 @@ from cellplug.loader import checking
 from cellplug.testing import conformance
 from cellplug.testing.conformance import doing
 from tests.conformance import helpers
+from tests.conformance import memory_quota
 from tests.conformance import memory_transport_cache
 
 Outcome = conformance.Outcome
@@ -117,6 +118,31 @@ class TestRun(testtools.TestCase):
             if one.outcome is Outcome.NOT_RUN and one.applies
         }
         self.assertEqual({'cannot be broken here'}, details)
+
+    def test_so_does_what_the_harness_does_not_say(self) -> None:
+        """Whether processes share the source, where a check has to know."""
+
+        class Silent(helpers.QuotaHarness):
+            shared = None
+
+        found = {}
+        with standing_in(memory_quota.MemoryQuota):
+            for harness in (helpers.QuotaHarness, Silent):
+                report = conformance.run('quota', 'mine', harness=harness)
+                found[harness] = (
+                    report.grade,
+                    {one for one in report.checks if 'processes' in one.name},
+                )
+        grade, checks = found[helpers.QuotaHarness]
+        self.assertEqual(conformance.Grade.COMPLETE, grade)
+        self.assertEqual(3, len(checks))
+        self.assertEqual({False}, {one.applies for one in checks})
+        grade, checks = found[Silent]
+        self.assertEqual(conformance.Grade.PARTIAL, grade)
+        self.assertEqual({Outcome.NOT_RUN}, {one.outcome for one in checks})
+        self.assertEqual({True}, {one.applies for one in checks})
+        for one in checks:
+            self.assertIn('set its "shared"', one.detail)
 
     def test_a_driver_that_cannot_be_built_is_told_once(self) -> None:
         ended: list[conformance.Check] = []

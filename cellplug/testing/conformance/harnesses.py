@@ -64,11 +64,14 @@ class Harness:
 
     :cvar forks_busy: whether a process may fork while threads are inside the
         source's client. False where that client itself does not bear it.
-    :cvar shared: whether a child process has the same source.
+    :cvar shared: whether a child process has the same source: True for a
+        server or a file, False for what lies in the memory of this process.
+        None says neither: a check that has to know is not run, and the grade
+        is partial. Only the suite of quota drivers asks.
     """
 
     forks_busy = True
-    shared = False
+    shared: bool | None = None
 
     @property
     def options(self) -> Mapping[str, Any]:
