@@ -39,9 +39,11 @@ class Progress:
         self._put: Callable[..., None] = database.retrying(
             database.api.writer(_put)
         )
-        if run.recheck:
-            database.retrying(database.api.writer(_clear))(_own(), *self._key)
         found = database.api.reader.primary(_get)(_own(), *self._key)
+        if run.recheck and found.state not in ('', migration.PASSED):
+            # The marker of a pass under way stays: it would never end.
+            self._put(_own(), *self._key, None, '')
+            found = db.migration_queries.State()
         self.marker: str | None = found.marker if run.resume else None
         self.state: str = found.state
         if self.state == migration.PASSED and not run.resume:
@@ -169,10 +171,6 @@ def _own() -> cellplug_context.InternalContext:
 
 def _get(context: Any, job: str, cell_uuid: str) -> Any:
     return db.migration_queries.get(context.session, job, cell_uuid)
-
-
-def _clear(context: Any, job: str, cell_uuid: str) -> None:
-    db.migration_queries.clear(context.session, job, cell_uuid)
 
 
 def _put(

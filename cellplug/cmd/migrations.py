@@ -20,6 +20,8 @@ _COLUMNS = ('migration', 'found', 'done', 'blocked')
 _AGAIN = 1
 _LEFT = 2
 _BAD_COUNT = 127
+_MAX_COUNT = 2**31 - 1
+_SHOWN = 40
 
 
 class _BadCountError(Exception):
@@ -48,7 +50,7 @@ With --max-count, run it again and again while it exits 1."""
         'to look at: run it again',
         _LEFT: 'something could not be migrated: standard error says what; '
         'also wrong usage, refused or failed',
-        _BAD_COUNT: '--max-count is no positive integer',
+        _BAD_COUNT: '--max-count is no positive integer, or too great',
     }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -65,7 +67,7 @@ With --max-count, run it again and again while it exits 1."""
             action='store_true',
             help='look also where an earlier run, or a service, found '
             'nothing left: after a database was restored, or old services '
-            'wrote to it',
+            'wrote to it. Not with --max-count',
         )
         return parser
 
@@ -86,6 +88,11 @@ With --max-count, run it again and again while it exits 1."""
     ) -> tuple[Sequence[str], Any]:
         """Run them."""
         count = _count(parsed_args.max_count)
+        if count is not None and parsed_args.recheck:
+            raise outcome.RefusedError(
+                '--recheck begins anew, and --max-count goes on where the '
+                'last run stopped: use one of them'
+            )
         with self.router() as router:
             rows = self._run_all(router, count, parsed_args.recheck)
         return _COLUMNS, rows
@@ -131,6 +138,11 @@ With --max-count, run it again and again while it exits 1."""
 def _count(text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise _BadCountError(f'{text!r} is no positive integer')
-    return int(text)
+    digits = text.lstrip('0')
+    if not text.isascii() or not text.isdigit() or not digits:
+        shown = text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
+        raise _BadCountError(f'{shown!r} is no positive integer')
+    # By its length first: Python refuses to read very long numbers.
+    if len(digits) > len(str(_MAX_COUNT)) or int(digits) > _MAX_COUNT:
+        raise _BadCountError(f'it is greater than {_MAX_COUNT}')
+    return int(digits)

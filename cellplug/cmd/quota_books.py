@@ -73,17 +73,19 @@ class Books:
         """The source of limits that are set here."""
         return 'project' if self.user_id is None else 'user'
 
-    def in_force(self, user_id: str | None) -> dict[str, quota.Limit]:
+    def in_force(
+        self, user_id: str | None, resources: Iterable[str] | None = None
+    ) -> dict[str, quota.Limit]:
         """Each registered resource's limit, and where it comes from."""
         from cellplug.objects import quota
 
         if user_id is None:
             found = self.quotas.get_project_quotas(
-                self.context, self.project_id
+                self.context, self.project_id, resources
             )
         else:
             found = self.quotas.get_user_quotas(
-                self.context, self.project_id, user_id
+                self.context, self.project_id, user_id, resources
             )
         return {
             name: quota.Limit(name, one.limit, one.source)

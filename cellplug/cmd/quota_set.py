@@ -96,7 +96,7 @@ class Set(Write):
             quota_books.check_keeps_limits(quotas)
             books = quota_books.Books.of(quotas, parsed_args)
             quota_books.check_names(quotas, wanted)
-            before = books.in_force(books.user_id)
+            before = books.in_force(books.user_id, wanted)
             quotas.set_limits(
                 books.context,
                 wanted,

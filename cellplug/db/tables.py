@@ -12,8 +12,10 @@ import contextlib
 import datetime
 import time
 import types
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -241,6 +243,31 @@ def insert_absent(
             'sqlite': on_sqlite.on_conflict_do_nothing(),
         }
     )
+
+
+def upsert(
+    table: sa.Table, key: Sequence[sa.Column[Any]], changed: Iterable[str]
+) -> Mapping[str, Any]:
+    """For each dialect, an INSERT that changes the row that is there.
+
+    :param key: the columns of a unique key.
+    :param changed: the columns that take the new values then.
+    """
+    names = tuple(changed)
+    on_mysql = mysql.insert(table)
+    on_mysql = on_mysql.on_duplicate_key_update(
+        {name: on_mysql.inserted[name] for name in names}
+    )
+    found: dict[str, Any] = {'mysql': on_mysql, 'mariadb': on_mysql}
+    for dialect, insert in (
+        ('postgresql', postgresql.insert(table)),
+        ('sqlite', sqlite.insert(table)),
+    ):
+        found[dialect] = insert.on_conflict_do_update(
+            index_elements=key,
+            set_={name: insert.excluded[name] for name in names},
+        )
+    return types.MappingProxyType(found)
 
 
 def is_missing_table(error: Exception) -> bool:

@@ -21,6 +21,7 @@ from cellplug.quota import settable
 from cellplug.quota import subject
 
 Context = cellplug_context.RequestContext
+Names = Iterable[str] | None
 RESERVABLE = quota_resources.ReservableResource
 
 
@@ -68,17 +69,22 @@ class Administration:
     # -- limits and usages, read -------------------------------------------
 
     def get_project_quotas(
-        self, context: Context, project_id: str
+        self, context: Context, project_id: str, resources: Names = None
     ) -> dict[str, quota.QuotaUsage]:
-        """The limit of each resource beside the project's usage of it.
+        """The limit of each resource, or of those, beside the usage of it.
 
         What is not tracked shows no usage; nothing is counted.
         """
         project_id, _ = subject.checked(project_id)
-        return self._quotas(context, list(self._known.all), project_id, None)
+        every = [*self._known.all]
+        return self._quotas(context, every, resources, project_id, None)
 
     def get_user_quotas(
-        self, context: Context, project_id: str, user_id: str
+        self,
+        context: Context,
+        project_id: str,
+        user_id: str,
+        resources: Names = None,
     ) -> dict[str, quota.QuotaUsage]:
         """The user's limits in the project beside the user's own usage.
 
@@ -86,15 +92,19 @@ class Administration:
         """
         identifiers.check_id('user_id', user_id)
         project_id, _ = subject.checked(project_id)
-        return self._quotas(context, self._of_users(), project_id, user_id)
+        own = self._of_users()
+        return self._quotas(context, own, resources, project_id, user_id)
 
     def _quotas(
         self,
         context: Context,
         names: list[str],
+        wanted: Names,
         project_id: str,
         user_id: str | None,
     ) -> dict[str, quota.QuotaUsage]:
+        if wanted is not None:
+            names = [n for n in self._known.check([*wanted]) if n in names]
         limits = self._limits.of(context, names, project_id, user_id)
         usages = self._driver.get_usages(
             context, project_id=project_id, user_id=user_id

@@ -47,13 +47,15 @@ class Resolution:
 
         :param user_id: None for the project's own limits.
         """
+        named = list(names)
         found = self._driver.get_limits(
             context,
             project_id=project_id,
             user_id=user_id,
             quota_class=class_of(context, project_id),
+            resources=named,
         )
-        return self._filled(names, found)
+        return self._filled(named, found)
 
     def of_both(
         self,

@@ -1,8 +1,9 @@
 """Moving limits from the databases of cells to the API database.
 
 Row by row: locked where it stands, written to the API database unless that
-has one, deleted where it stood; the API database commits before the cell. So
-a crash leaves the row in the cell or in both, and never in neither. A limit
+has one, committed there, deleted where it stood, committed there. So a crash
+leaves the row in the cell or in both, and never in neither. A row that others
+keep locked is reported, stepped over, and found by the next pass. A limit
 in the API database stands, whatever the cell says; a difference is reported.
 Whoever removes a limit does so in the cells first, and waits for the lock.
 
@@ -104,6 +105,8 @@ class _Migration:
         except exception.CellplugError as exc:
             if not _is_about(exc, source.cell):
                 raise
+            self._give_up(source, str(exc))
+        except db.legacy_quota_queries.WrongShapeError as exc:
             self._give_up(source, str(exc))
         except (sa_exc.DBAPIError, oslo_exception.DBError) as exc:
             self._give_up(source, f'the database said: {errors.reason(exc)}')

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import random
+import time
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
+
+from oslo_db import exception as oslo_exception
+from sqlalchemy import exc as sa_exc
 
 from cellplug import context as cellplug_context
 from cellplug import db
@@ -15,6 +20,19 @@ from cellplug.objects import identifiers
 
 _legacy = db.legacy_quota_queries
 _ATTEMPTS = 3
+_PAUSES = 40
+_PAUSE = 0.05
+"""How often a Mover waits for rows that others hold, and for how many seconds.
+
+For all its rows together: another migration holds a row for milliseconds; who
+holds one for longer may do so for ever, and the rest does not wait for that.
+"""
+
+_HELD = 'others hold it locked, or are changing it; run again'
+
+
+class _LockLostError(exception.CellplugError):
+    """What was locked is not locked any more."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +64,8 @@ class Mover:
         self._table = table
         self._cell = cell
         self._earlier = earlier
-        self._down: dict[str, exception.CellplugError] = {}
+        self._down: dict[str, Exception] = {}
+        self._pauses = _PAUSES
         self._read = router.database.reader.primary.single(_read)
         self._get = router.database.api.reader.primary.single(_get)
         self._locked = router.database.retrying(self._move_locked)
@@ -61,10 +80,21 @@ class Mover:
         waits = self._waits_for(owner, row.resource)
         if waits:
             return Moved(blocked=waits)
-        moved: Moved = self._locked(
-            cellplug_context.InternalContext(), owner, row
-        )
-        return moved
+        try:
+            return self._move_unless_held(owner, row)
+        except (exception.TransactionConflict, _LockLostError):
+            return Moved(blocked=_HELD)
+
+    def _move_unless_held(self, owner: Mapping[str, str], row: Any) -> Moved:
+        while True:
+            moved: Moved | None = self._locked(_own(), owner, row)
+            if moved is not None:
+                return moved
+            if not self._pauses:
+                return Moved(blocked=_HELD)
+            self._pauses -= 1
+            # Not in step with another one that waits.
+            time.sleep(random.uniform(_PAUSE / 2, _PAUSE))
 
     def _checked(self, row: Any) -> dict[str, str]:
         """Whose it is, if the API database can hold that."""
@@ -87,7 +117,10 @@ class Mover:
             try:
                 with self._router.target_cell(_own(), cell) as cctxt:
                     rows = self._read(cctxt, self._table, owner)
-            except exception.CellplugError as exc:
+            except (
+                exception.CellplugError,
+                _legacy.WrongShapeError,
+            ) as exc:
                 # It is asked once, not once for each row.
                 self._down[cell.uuid] = exc
                 return f'{why}does not answer: {exc}'
@@ -97,31 +130,68 @@ class Mover:
 
     def _move_locked(
         self, context: Any, owner: Mapping[str, str], row: Any
-    ) -> Moved:
+    ) -> Moved | None:
+        """Move it, in this order; None if others hold it.
+
+        Lock in the cell; insert in the API database; see that the lock still
+        holds; commit there; delete in the cell; commit. Who removes the limit
+        does so in the cells first, which the lock forbids. If it is lost
+        after it was looked at, he comes to the API database after our insert,
+        and waits for it. An insert that comes after him is undone.
+        """
         with (
             self._router.target_cell(context, self._cell) as cctxt,
             self._database.writer.using(cctxt) as session,
         ):
-            # In the order of their ids, all at once: two that move rows of
-            # the same limit wait for each other, and not both.
-            same = [
-                one
-                for one in _legacy.read(session, self._table, owner, lock=True)
-                if one.resource == row.resource
-            ]
-            if row.id not in {one.id for one in same}:
+            same = self._lock(session, owner, row)
+            there = self._same(_legacy.read(session, self._table, owner), row)
+            if row.id not in there:
                 return Moved(is_gone=True)
+            if same.keys() != there.keys():
+                return None
             try:
-                limits = {_legacy.parse(one.hard_limit) for one in same}
+                limits = {
+                    _legacy.parse(one.hard_limit) for one in same.values()
+                }
             except ValueError as exc:
                 return Moved(blocked=f'a row for the same limit: {exc}')
-            # Committed before the cell's transaction, at the end of this
-            # block; while the row is deleted, its lock is seen to hold.
             with self._database.api.writer.using(_own()) as api:
                 stands = self._insert(api, owner, row.resource, limits)
-                if stands is not None:
-                    _legacy.delete(session, self._table, same)
-        return _outcome(same, limits, stands)
+                self._check_lock(session, owner, row, same)
+            rows = [*same.values()]
+            if stands is not None:
+                _legacy.delete(session, self._table, rows)
+        return _outcome(rows, limits, stands)
+
+    def _lock(
+        self, session: Any, owner: Mapping[str, str], row: Any
+    ) -> dict[Any, Any]:
+        """The rows of the same limit, by id, but those that others hold.
+
+        In the order of their ids, all at once: so two that move rows of the
+        same limit wait for each other, and not both, where the database
+        cannot pass over what is locked.
+        """
+        found = _legacy.read(
+            session, self._table, owner, lock=True, skip_locked=True
+        )
+        return self._same(found, row)
+
+    def _check_lock(
+        self, session: Any, owner: Mapping[str, str], row: Any, same: Any
+    ) -> None:
+        """Raise unless the rows are still locked."""
+        try:
+            held = self._lock(session, owner, row).keys() == same.keys()
+        except (sa_exc.DBAPIError, oslo_exception.DBError) as exc:
+            # Ours: it passes the API database's transaction, which would
+            # take it for an error of its own.
+            raise _LockLostError from exc
+        if not held:
+            raise _LockLostError
+
+    def _same(self, rows: Sequence[Any], row: Any) -> dict[Any, Any]:
+        return {one.id: one for one in rows if one.resource == row.resource}
 
     def _insert(
         self,

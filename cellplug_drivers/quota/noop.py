@@ -41,6 +41,7 @@ class NoopQuota(interfaces.QuotaDriver):
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
+        resources: Collection[str] | None = None,
     ) -> dict[str, quota.Limit]:
         return {}
 

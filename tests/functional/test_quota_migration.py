@@ -9,6 +9,7 @@ import threading
 import sqlalchemy as sa
 
 import cellplug
+from cellplug import exception
 from cellplug import loader
 from cellplug.cells import migrations
 from cellplug.db import frames
@@ -255,6 +256,28 @@ class MigrationTests(MigrationTestCase):
         self.assertEqual(2, self.api_rows('quotas')['p', 'ram'])
         self.assertEqual(9, len(self.marks()))
 
+    def test_another_table_of_that_name_is_told_and_stops_no_other(self):
+        first, second = self.deploy_legacy()
+        for columns in ('tenant INTEGER', 'project_id INTEGER, lim INTEGER'):
+            first.drop('quotas')
+            first.execute(f'CREATE TABLE quotas (id INTEGER, {columns})')
+            first.execute('INSERT INTO quotas (id) VALUES (1)')
+            self.limits.set_limits(
+                self.context(), {'cores': 7}, project_id='p'
+            )
+            second.add('quotas', 'p', 'cores', 2)
+            second.add('quotas', 'p', 'ram', 2)
+            ran = self.migrate()
+            self.assertEqual((2, 1, 2), ran.totals['quota_limits'])
+            shape, waits = ran.left
+            self.assertEqual("table quotas of cell 'cell1'", shape.what)
+            self.assertIn('table quotas is none of limits', shape.why)
+            self.assertIn("cell 'cell1', which comes first", waits.why)
+            for words in (shape.why, waits.why):
+                self.assertNotIn('SELECT', words)
+            self.assertNotIn(('quotas', 'cell1'), self.marks())
+            second.execute('DELETE FROM quotas')
+
     # -- in portions --------------------------------------------------------
 
     def test_portions_go_on_where_the_last_stopped(self):
@@ -291,6 +314,21 @@ class MigrationTests(MigrationTestCase):
             self.assertEqual(expected, self.api_rows('quotas'))
             self.assertNotEqual([], ran.left)
             self.assertEqual(8, len(self.migrate().left))
+
+    def test_portions_that_recheck_come_to_an_end(self):
+        first, second = self.deploy_legacy()
+        for number in range(3):
+            first.add('quotas', f'bad{number}', 'cores', -7)
+        expected = self.fill(second, 3)
+        first.add('quotas', 'last', 'cores', 5)
+        expected['last', 'cores'] = 5
+        for _ in range(30):
+            ran = self.migrate(max_count=2, recheck=True)
+            if not (ran.more or any(one.done for one in ran.outcomes)):
+                break
+        else:
+            self.fail('it never ends')
+        self.assertEqual(expected, self.api_rows('quotas'))
 
     # -- marks --------------------------------------------------------------
 
@@ -370,15 +408,18 @@ class MigrationTests(MigrationTestCase):
         found = self.limits.get_limits(self.context(), project_id='p')
         self.assertEqual(1, found['cores'].limit)
 
-    def _while_locked(self, call):
-        """Migrate; while the first row is locked, the call is made."""
-        read = migration_rows._legacy.read
-        waiting = [call]
+    def _while_locked(self, call, *, looks=0):
+        """Migrate; while the first row is locked, the call is made.
 
-        def interrupted(*arguments, lock=False):
-            found = read(*arguments, lock=lock)
+        :param looks: after how many more looks at the lock.
+        """
+        read = migration_rows._legacy.read
+        waiting = [*[lambda: None] * looks, call]
+
+        def interrupted(*arguments, lock=False, **options):
+            found = read(*arguments, lock=lock, **options)
             if lock and waiting:
-                waiting.pop()()
+                waiting.pop(0)()
             return found
 
         self.patch(migration_rows._legacy, 'read', interrupted)
@@ -388,6 +429,125 @@ class MigrationTests(MigrationTestCase):
         engine = databases.make_engine(url)
         self.addCleanup(engine.dispose)
         return engine
+
+
+class ServerTests(MigrationTests):
+    """Where locks are those of rows, and connections can be killed."""
+
+    def hold(self, legacy, table='quotas', what="project_id = 'p'"):
+        """Keep a row locked until the test has ended."""
+        connection = self.engine_on(legacy.url).connect()
+        self.addCleanup(connection.close)
+        connection.execute(
+            sa.text(f'SELECT * FROM {table} WHERE {what} FOR UPDATE')
+        ).all()
+        return connection
+
+    def test_a_row_that_others_hold_is_told_and_stepped_over(self):
+        """It stops nothing, and the next pass finds it."""
+        first, second = self.deploy_legacy()
+        row = first.add('quotas', 'p', 'cores', 1)
+        expected = {**self.fill(first, 3), **self.fill(second, 2, first=10)}
+        holder = self.hold(first)
+        ran = self.migrate()
+        self.assertEqual({'quota_limits': (6, 5, 1)}, ran.totals)
+        self.assertEqual(expected, self.api_rows('quotas'))
+        (left,) = ran.left
+        self.assertEqual(f"table quotas of cell 'cell1', row {row}", left.what)
+        self.assertIn('others hold it locked', left.why)
+        self.assertNotIn(('quotas', 'cell1'), self.marks())
+        holder.rollback()
+        self.assertEqual({'quota_limits': (1, 1, 0)}, self.migrate().totals)
+        self.assertEqual(1, self.api_rows('quotas')['p', 'cores'])
+
+    def test_a_twin_that_others_hold_holds_its_like(self):
+        (first,) = self.deploy_legacy(1)
+        first.add('quotas', 'p', 'cores', 1)
+        twin = first.add('quotas', 'p', 'cores', 2)
+        self.hold(first, what=f'id = {twin}')
+        self.assertEqual({'quota_limits': (2, 0, 2)}, self.migrate().totals)
+        self.assertEqual({}, self.api_rows('quotas'))
+
+    def test_a_conflict_that_goes_on_blocks_that_row_alone(self):
+        """As where the database cannot pass over what is locked."""
+        (first,) = self.deploy_legacy(1)
+        self.fill(first, 3)
+        insert = migration_rows.Mover._insert
+
+        def lose(mover, session, owner, *key):
+            if owner == {'project_id': 'p1'}:
+                raise exception.TransactionConflict('lose', 10, 30)
+            return insert(mover, session, owner, *key)
+
+        self.patch(migration_rows.Mover, '_insert', lose)
+        ran = self.migrate()
+        self.assertEqual({'quota_limits': (3, 2, 1)}, ran.totals)
+        self.assertIn('locked', ran.left[0].why)
+
+    def test_a_limit_removed_as_the_lock_was_lost_does_not_rise(self):
+        """The lock was seen to hold; the insert has not been committed."""
+        (first,) = self.deploy_legacy(1)
+        first.add('quotas', 'p', 'cores', 1)
+        removed = helpers.Background(self._remove)
+
+        def interrupt():
+            helpers.kill_connections(first.url)
+            removed.__enter__()
+            databases.wait_until_one_waits(
+                self.engine_on(self.deployment.api_url)
+            )
+
+        ran = self._while_locked(interrupt, looks=1)
+        removed.join()
+        self.assertEqual(1, len(ran.left))
+        self.assertEqual({}, self.api_rows('quotas'))
+        self.assertEqual({}, first.rows('quotas', deleted=True))
+
+    def test_a_lock_lost_before_the_insert_undoes_it(self):
+        """Whoever removes the limit is done before there is an insert."""
+        (first,) = self.deploy_legacy(1)
+        first.add('quotas', 'p', 'cores', 1)
+
+        def interrupt():
+            helpers.kill_connections(first.url)
+            self._remove()
+
+        insert = migration_rows.Mover._insert
+        waiting = [interrupt]
+
+        def insert_late(*arguments):
+            if waiting:
+                waiting.pop()()
+            return insert(*arguments)
+
+        self.patch(migration_rows.Mover, '_insert', insert_late)
+        self.assertEqual(1, len(self.migrate().left))
+        self.assertEqual({}, self.api_rows('quotas'))
+        self.assertEqual({}, first.rows('quotas', deleted=True))
+
+    def test_killed_between_the_commits_the_next_run_ends_it(self):
+        """Committed in the API database, and not yet deleted in the cell."""
+        (first,) = self.deploy_legacy(1)
+        first.add('quotas', 'p', 'cores', 1)
+        delete = migration_rows._legacy.delete
+        waiting = [None]
+
+        def delete_late(*arguments):
+            if waiting:
+                waiting.pop()
+                self.assertEqual({('p', 'cores'): 1}, self.api_rows('quotas'))
+                helpers.kill_connections(first.url)
+            return delete(*arguments)
+
+        self.patch(migration_rows._legacy, 'delete', delete_late)
+        self.assertEqual(1, len(self.migrate().left))
+        self.assertEqual(1, len(first.rows('quotas')))
+        self.assertEqual([], self.migrate().reports)
+        self.assertEqual({('p', 'cores'): 1}, self.api_rows('quotas'))
+        self.assertEqual({}, first.rows('quotas', deleted=True))
+
+    def _remove(self):
+        self.limits.set_limits(self.context(), {'cores': None}, project_id='p')
 
 
 class ConcurrencyTests(MigrationTestCase):
@@ -518,6 +678,11 @@ def _deleted(case):
 
 
 def _committed_in_api(case):
+    """The API database has committed; nothing is deleted in the cell."""
+    migration_rows._legacy.delete = _die
+
+
+def _committing_in_cell(case):
     """The API database has committed, the cell's has not."""
     close = frames.Frame.close
 
@@ -538,8 +703,9 @@ STEPS = (
     _before_lock,
     _locked,
     _inserted,
-    _deleted,
     _committed_in_api,
+    _deleted,
+    _committing_in_cell,
     _committed_in_cell,
 )
 
@@ -548,11 +714,11 @@ class TestMigrationOnSqlite(MigrationTests):
     pass
 
 
-class TestMigrationOnMariaDB(MigrationTests):
+class TestMigrationOnMariaDB(ServerTests):
     backend = 'mariadb'
 
 
-class TestMigrationOnPostgreSQL(MigrationTests):
+class TestMigrationOnPostgreSQL(ServerTests):
     backend = 'postgresql'
 
 
@@ -568,4 +734,4 @@ class TestConcurrencyOnPostgreSQL(ConcurrencyTests):
     backend = 'postgresql'
 
 
-del MigrationTests, ConcurrencyTests, MigrationTestCase
+del MigrationTests, ServerTests, ConcurrencyTests, MigrationTestCase

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import types
-from collections.abc import Mapping
+from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite
 
 from cellplug.db import limit_tables
 from cellplug.db import tables
@@ -32,43 +29,35 @@ class State:
     state: str = ''
 
 
-def _upsert() -> Mapping[str, Any]:
-    on_mysql = mysql.insert(_state)
-    on_mysql = on_mysql.on_duplicate_key_update(
-        {name: on_mysql.inserted[name] for name in _CHANGED}
-    )
-    found: dict[str, Any] = {'mysql': on_mysql, 'mariadb': on_mysql}
-    for dialect, insert in (
-        ('postgresql', postgresql.insert(_state)),
-        ('sqlite', sqlite.insert(_state)),
-    ):
-        found[dialect] = insert.on_conflict_do_update(
-            index_elements=[_state.c.job, _state.c.cell_uuid],
-            set_={name: insert.excluded[name] for name in _CHANGED},
+def empty_marks(
+    columns: Callable[[Any, Any, Any], Sequence[Any]],
+) -> sa.Select[Any]:
+    """What is marked as an empty legacy table, also within a larger query.
+
+    :param columns: what to select, of the table, the cell's uuid, and its
+        name if it has one here.
+    """
+    cell = models.cell_mapping
+    # Literals: prepared queries bind what changes from call to call alone.
+    return (
+        sa.select(*columns(_state.c.job, _state.c.cell_uuid, cell.c.name))
+        .select_from(_state.outerjoin(cell, cell.c.uuid == _state.c.cell_uuid))
+        .where(
+            _state.c.state == sa.literal_column(f"'{limit_tables.EMPTY}'"),
+            _state.c.job.in_(
+                [sa.literal_column(f"'{job}'") for job in limit_tables.OWNERS]
+            ),
         )
-    return types.MappingProxyType(found)
+    )
 
 
-_UPSERT = _upsert()
+_UPSERT = tables.upsert(_state, [_state.c.job, _state.c.cell_uuid], _CHANGED)
 _THIS = (
     _state.c.job == sa.bindparam('this_job'),
     _state.c.cell_uuid == sa.bindparam('this_cell'),
 )
 _GET = sa.select(_state.c.marker, _state.c.state).where(*_THIS)
-_DELETE = sa.delete(_state).where(*_THIS)
-_EMPTY = (
-    sa.select(_state.c.job, _state.c.cell_uuid, models.cell_mapping.c.name)
-    .select_from(
-        _state.outerjoin(
-            models.cell_mapping,
-            models.cell_mapping.c.uuid == _state.c.cell_uuid,
-        )
-    )
-    .where(
-        _state.c.state == limit_tables.EMPTY,
-        _state.c.job.in_(tuple(limit_tables.OWNERS)),
-    )
-)
+_EMPTY = empty_marks(lambda *columns: columns)
 
 
 def get(session: tables.Handle, job: str, cell_uuid: str) -> State:
@@ -95,11 +84,6 @@ def put(
         'updated_at': tables.utcnow(),
     }
     session.execute(upsert, values)
-
-
-def clear(session: tables.Handle, job: str, cell_uuid: str) -> None:
-    """Forget that anybody has begun it."""
-    session.execute(_DELETE, {'this_job': job, 'this_cell': cell_uuid})
 
 
 def empty_tables(session: tables.Handle) -> frozenset[tuple[str, str]]:

@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.dialects import sqlite
 
 from cellplug.db import limit_tables
 from cellplug.db import prepared
 from cellplug.db import tables
+from cellplug.db.api import migration_states
 from cellplug.db.api import models
+from cellplug.objects import quota
 
 LEVELS = ('user', 'project', 'class', 'default class')
 """Where limits are looked for, the first that has one wins."""
@@ -31,8 +30,6 @@ DEFAULT_CLASS = 'default'
 """The name of the class that everybody is in."""
 
 _USER, _PROJECT, _CLASS, _DEFAULT, _MARK = range(5)
-_state = models.migration_state
-_cell = models.cell_mapping
 
 _TABLES: Mapping[str, sa.Table] = types.MappingProxyType(
     {
@@ -65,27 +62,6 @@ def _level(level: int, table: sa.Table, where: Any, more: int) -> Any:
     ).where(where)
 
 
-def _marks() -> Any:
-    return (
-        sa.select(
-            sa.literal_column(str(_MARK)),
-            _state.c.job,
-            sa.literal_column('0'),
-            _state.c.cell_uuid,
-            _cell.c.name,
-        )
-        .select_from(
-            _state.outerjoin(_cell, _cell.c.uuid == _state.c.cell_uuid)
-        )
-        .where(
-            _state.c.state == sa.literal_column(f"'{limit_tables.EMPTY}'"),
-            _state.c.job.in_(
-                [sa.literal_column(f"'{job}'") for job in limit_tables.OWNERS]
-            ),
-        )
-    )
-
-
 def _look_up(user: bool, named: bool, marks: bool) -> prepared.Prepared:
     """The one query for all limits of a request."""
     users, classes = models.project_user_quotas, models.quota_classes
@@ -114,7 +90,17 @@ def _look_up(user: bool, named: bool, marks: bool) -> prepared.Prepared:
         named_class = classes.c.class_name == sa.bindparam('quota_class')
         parts.append(_level(_CLASS, classes, named_class, more))
     if marks:
-        parts.append(_marks())
+        parts.append(
+            migration_states.empty_marks(
+                lambda job, cell_uuid, name: (
+                    sa.literal_column(str(_MARK)),
+                    job,
+                    sa.literal_column('0'),
+                    cell_uuid,
+                    name,
+                )
+            )
+        )
     return prepared.Prepared(sa.union_all(*parts))
 
 
@@ -202,29 +188,11 @@ def _statements(table: sa.Table, owners: tuple[str, ...]) -> _Statements:
     key = [table.c[name] for name in (*owners, 'resource')]
     this = [column == sa.bindparam(f'key_{column.name}') for column in key]
     return _Statements(
-        upsert=_upsert(table, key),
+        upsert=tables.upsert(table, key, ('hard_limit', 'updated_at')),
         insert=tables.insert_absent(table, table.c.id),
         delete=sa.delete(table).where(*this),
         select=sa.select(table.c.hard_limit).where(*this),
     )
-
-
-def _upsert(table: sa.Table, key: list[sa.Column[Any]]) -> Mapping[str, Any]:
-    changed = ('hard_limit', 'updated_at')
-    on_mysql = mysql.insert(table)
-    on_mysql = on_mysql.on_duplicate_key_update(
-        {name: on_mysql.inserted[name] for name in changed}
-    )
-    found: dict[str, Any] = {'mysql': on_mysql, 'mariadb': on_mysql}
-    for dialect, insert in (
-        ('postgresql', postgresql.insert(table)),
-        ('sqlite', sqlite.insert(table)),
-    ):
-        found[dialect] = insert.on_conflict_do_update(
-            index_elements=key,
-            set_={name: insert.excluded[name] for name in changed},
-        )
-    return types.MappingProxyType(found)
 
 
 _WRITING = types.MappingProxyType(
@@ -243,14 +211,19 @@ def write(
 ) -> None:
     """Set limits, and remove those that are None.
 
+    Waits for a transaction that is setting one of them, and removes what
+    that one set: a plain DELETE does not see what is inserted beside it.
+
     :param table: one of :data:`.limit_tables.OWNERS`.
     :param owner: whose they are: the values of that table's columns.
     """
     statements = _WRITING[table]
-    upsert = statements.upsert[tables.connection(session).dialect.name]
+    dialect = tables.connection(session).dialect.name
+    upsert, insert = statements.upsert[dialect], statements.insert[dialect]
     for resource, limit in sorted(limits.items()):
         key = _key(table, owner, resource)
         if limit is None:
+            session.execute(insert, {**key, 'hard_limit': quota.UNLIMITED})
             session.execute(
                 statements.delete,
                 {f'key_{name}': value for name, value in key.items()},

@@ -165,9 +165,9 @@ class Fallback:
                     if None not in key:
                         limit = _effective(question.table, row, cell)
                         answer.limits.setdefault(key, limit)
-        except exception.CellplugError as exc:
+        except (exception.CellplugError, _queries.WrongShapeError) as exc:
             for _, answer in open_:
-                answer.error = exc
+                answer.error = _explained(exc, cell)
             return []
         return [(table, uuid) for table in empty]
 
@@ -196,9 +196,13 @@ class Fallback:
     ) -> None:
         """Delete limits in every cell that may have one.
 
-        In all of them or, if one does not answer, in none.
+        In none of them if one does not answer when it is asked. A cell that
+        is lost later, at its COMMIT, may keep its limits while cells behind
+        it in the option's order have lost theirs; those before it keep theirs
+        as well. So what is in force stays, or goes; no other limit rises.
 
-        :raises CellUnavailable: if a cell does not answer.
+        :raises CellUnavailable: if a cell does not answer, or is lost; to be
+            repeated.
         """
         if self.cells:
             own = cellplug_context.InternalContext()
@@ -212,28 +216,43 @@ class Fallback:
         resources: Collection[str],
     ) -> None:
         marks = self.marks(context)
-        targets = {
-            str(cctxt.cell_uuid): cctxt
-            for cctxt in (
-                self._targeted(context, cell)
-                for cell in self.cells
-                if (table, cell) not in marks
-            )
-        }
+        targets: dict[str, tuple[str, Context]] = {}
+        for cell in self.cells:
+            if (table, cell) not in marks:
+                cctxt = self._targeted(context, cell)
+                targets.setdefault(str(cctxt.cell_uuid), (cell, cctxt))
         with contextlib.ExitStack() as transactions:
-            # In one order, so that nobody waits for somebody who waits.
-            for uuid, cctxt in sorted(targets.items()):
+            # In one order, so that nobody waits for somebody who waits. They
+            # commit in the reverse one: the cell whose limits count, last.
+            for uuid, (cell, cctxt) in targets.items():
                 if (table, uuid) in marks:
                     continue
                 session = transactions.enter_context(
                     self._host.database.writer.using(cctxt)
                 )
-                rows = _queries.read(session, table, owner, lock=True)
+                rows = _lock(session, table, owner, cell)
                 _queries.delete(
                     session,
                     table,
                     [row for row in rows if row.resource in resources],
                 )
+
+
+def _lock(
+    session: Any, table: str, owner: Mapping[str, str], cell: str
+) -> Sequence[Any]:
+    try:
+        return _queries.read(session, table, owner, lock=True)
+    except _queries.WrongShapeError as exc:
+        raise _explained(exc, cell) from exc
+
+
+def _explained(error: Exception, cell: str) -> exception.CellplugError:
+    if isinstance(error, exception.CellplugError):
+        return error
+    return exception.ConfigurationError(
+        f'[quota_database] fallback_cells: cell {cell!r}: {error}'
+    )
 
 
 def _effective(table: str, row: Any, cell: str) -> int:

@@ -61,8 +61,14 @@ def check_known(
     levels: Sequence[Mapping[str, int]],
     answers: Mapping[int, legacy.Answer],
     resources: Collection[str] | None,
+    first: Sequence[int],
 ) -> None:
-    """Raise where a cell that did not answer may have had the limit."""
+    """Raise where a cell that did not answer may have had the limit.
+
+    :param resources: what has to be known; None for everything.
+    :param first: the levels from which on it is looked for. The project's
+        limits are needed also where the user has his own.
+    """
     errors = {
         level: answer.error
         for level, answer in sorted(answers.items())
@@ -72,10 +78,9 @@ def check_known(
         for error in errors.values():
             raise error
         return
-    # The project's limits are needed also where the user has his own.
-    for first in (USER, PROJECT):
+    for begin in first:
         for resource in sorted(resources):
-            for level in range(first, len(levels)):
+            for level in range(begin, len(levels)):
                 if resource in levels[level]:
                     break
                 if level in errors:

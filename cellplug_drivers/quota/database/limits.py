@@ -97,6 +97,21 @@ class Limits:
         :raises CellUnavailable: if one of those may have a limit in a cell
             that does not answer.
         """
+        return self._resolve(
+            context, project_id, user_id, quota_class, resources
+        )
+
+    def _resolve(
+        self,
+        context: Context,
+        project_id: str,
+        user_id: str | None,
+        quota_class: str | None,
+        resources: Collection[str] | None,
+        *,
+        first: Sequence[int] = (levels.USER, levels.PROJECT),
+    ) -> levels.Resolved:
+        """The limits, known as far as they count from these levels on."""
         who = (project_id, user_id, quota_class)
         if not self._fallback.cells:
             return levels.resolved(self._look_up(context, *who).levels)
@@ -115,7 +130,7 @@ class Limits:
                 zip(found.levels, again.levels, strict=True)
             )
         )
-        levels.check_known(merged, answers, resources)
+        levels.check_known(merged, answers, resources, first)
         return levels.resolved(merged)
 
     def get_limits(
@@ -125,9 +140,14 @@ class Limits:
         project_id: str,
         user_id: str | None = None,
         quota_class: str | None = None,
+        resources: Collection[str] | None = None,
     ) -> levels.Limits:
         """See :class:`.interfaces.QuotaDriver`."""
-        return self.resolve(context, project_id, user_id, quota_class).user
+        who = (project_id, user_id, quota_class)
+        # The project's own are not asked for where the user has some.
+        return self._resolve(
+            context, *who, resources, first=(levels.USER,)
+        ).user
 
     def get_class_limits(
         self, context: Context, quota_class: str
