@@ -44,7 +44,7 @@ def _counting() -> list[cfg.Opt]:
             default=REFUSE,
             choices=[
                 (REFUSE, 'the reservation fails; nothing is stored'),
-                (KEEP, 'the last count stands; without one, it fails'),
+                (KEEP, 'the last count stands (logged); without one, it fails'),
                 (ACCEPT, 'what the other cells hold counts, for the time'),
             ],
             mutable=True,
@@ -68,7 +68,8 @@ def _holding() -> list[cfg.Opt]:
             help='After so many seconds a reservation ends by itself that was '
             'neither committed nor rolled back, as its process died; unless '
             'the caller named a time. Longer than the slowest request takes: '
-            'what commits later is told that its reservation is gone.',
+            'what commits once somebody has expired it is told that its '
+            'reservation is gone.',
         ),
     ]
 
