@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from oslo_config import cfg
 
 from cellplug import context as cellplug_context
-from cellplug import exception
 from cellplug.interfaces import quota as interface
 from cellplug.objects import identifiers
 from cellplug.objects import quota
@@ -56,10 +55,17 @@ class Administration:
         self._known.add([resource])
 
     def register_resources(
-        self, resources: Iterable[quota_resources.Resource]
+        self,
+        resources: Iterable[quota_resources.Resource],
+        *,
+        origin: str = '',
     ) -> None:
-        """Make several resources known, or none of them if it raises."""
-        self._known.add(resources)
+        """Make several resources known, or none of them if it raises.
+
+        :param origin: for people, the entry point that offers them: named if
+            there is another of the same name.
+        """
+        self._known.add(resources, origin)
 
     @property
     def resources(self) -> Mapping[str, quota_resources.Resource]:
@@ -187,7 +193,7 @@ class Administration:
             self._known.refuse(
                 self._known.per_project(wanted), 'a resource of users'
             )
-        self._check_kept()
+        self._settable.check_kept()
         if not force:
             self._settable.check(context, wanted, project_id, user_id)
         if not dry_run:
@@ -214,18 +220,10 @@ class Administration:
         """
         identifiers.check_id('quota_class', quota_class)
         wanted = self._wanted(limits, more)
-        self._check_kept()
+        self._settable.check_kept()
         if not dry_run:
             self._driver.set_class_limits(
                 context, wanted, quota_class=quota_class
-            )
-
-    def _check_kept(self) -> None:
-        """Also where nothing is written: the driver would refuse."""
-        if interface.QuotaCapability.LIMITS not in self._driver.capabilities:
-            raise exception.NotSupported(
-                'the configured quota driver keeps no limits; choose another '
-                'one by [quota] driver'
             )
 
     def _wanted(

@@ -75,6 +75,17 @@ class Settable:
             for name in shared
         }
 
+    def check_kept(self) -> None:
+        """Whether limits can be set at all: also asked for a dry run.
+
+        :raises NotSupported: if the driver keeps none.
+        """
+        if interface.QuotaCapability.LIMITS not in self._driver.capabilities:
+            raise exception.NotSupported(
+                'the configured quota driver keeps no limits; choose another '
+                'one by [quota] driver'
+            )
+
     def check(
         self,
         context: Context,
