@@ -35,12 +35,15 @@ class Failure:
 
     :ivar reason: one line for people.
     :ivar error: what was raised; None where the time was over.
+    :ivar targeted: whether it was the function that raised; False where the
+        cell could not be targeted, or its time was over.
     """
 
     cell_uuid: str
     cell_name: str
     reason: str
     error: BaseException | None = None
+    targeted: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +67,13 @@ class Outcome(Generic[R]):
     def reason(self) -> str | None:
         """Why there is no value; None where there is one."""
         return None if self.failure is None else self.failure.reason
+
+    @property
+    def raised(self) -> BaseException | None:
+        """What the function raised; None if it did not."""
+        if self.failure is None or not self.failure.targeted:
+            return None
+        return self.failure.error
 
 
 class ScatterResult(Generic[R]):
@@ -256,11 +266,13 @@ class Scatter(Generic[R]):
         fn: Callable[..., R],
         args: tuple[Any, ...],
     ) -> Outcome[R]:
+        targeted = False
         try:
             with self._target(context, cell) as cctxt:
+                targeted = True
                 return Outcome(cell, value=fn(cctxt, *args))
         except BaseException as exc:  # noqa: BLE001 (the cell's outcome)
-            failure = Failure(cell.uuid, cell.name, _why(exc), exc)
+            failure = Failure(cell.uuid, cell.name, _why(exc), exc, targeted)
             return Outcome(cell, failure=failure)
 
 

@@ -36,11 +36,29 @@ class Outcome(Protocol):
         """Why there is no value; None where there is one."""
         ...
 
+    @property
+    def raised(self) -> BaseException | None:
+        """What the function raised in the cell; None if it did not."""
+        ...
+
 
 Scatter = Callable[..., Iterable[Outcome]]
 """``scatter(context, fn, *args, timeout=, skip_cell0=)``: in each cell.
 
 As ``context.apart`` looks at it: readers go to primaries.
+"""
+
+_UNANSWERED = (
+    exception.CellIdentityMismatch,
+    exception.CellIdentityMissing,
+    exception.DatabaseUnavailable,
+    exception.QueueUnavailable,
+    exception.RPCTimeout,
+)
+"""What a function raises where its cell does not answer.
+
+A database that is not the cell's is none that answers for it. SchemaMissing
+is not among them: who says so has answered, and what lacks is not the cell.
 """
 
 
@@ -127,14 +145,21 @@ def complete(
 
 
 def summed(outcomes: Iterable[Outcome]) -> quota.Counts:
-    """The cells' counts added up, and the cells that gave none.
+    """The cells' counts added up, and the cells that did not answer.
+
+    A cell that cannot be targeted, or not in time, has not answered. What
+    else the function raises is its own, and never taken for a cell's silence:
+    under ``unanswered_cells = accept`` a bug in it would count as nothing.
 
     :raises InvalidInput: if a cell's value is no mapping of counts.
+    :raises Exception: what the function raised in the first cell in which it
+        failed; its note names the cell.
     """
     total: dict[str, int] = {}
     missing: dict[str, str] = {}
     for outcome in outcomes:
         if outcome.reason is not None:
+            _check_silent(outcome)
             missing[outcome.cell_name] = outcome.reason
             continue
         where = f'count in cell {outcome.cell_name}'
@@ -146,3 +171,12 @@ def summed(outcomes: Iterable[Outcome]) -> quota.Counts:
             more = amounts.check_count(f'{where}: {name}', value)
             total[name] = total.get(name, 0) + more
     return quota.Counts(total, missing)
+
+
+def _check_silent(outcome: Outcome) -> None:
+    """Raise what the function raised, unless its cell did not answer."""
+    error = outcome.raised
+    if error is None or isinstance(error, _UNANSWERED):
+        return
+    error.add_note(f'while cell {outcome.cell_name} was counted')
+    raise error

@@ -235,6 +235,8 @@ class QuotaEngine(checks.Checks):
         :param timeout: seconds for all cells together; by default that of
             ``router.scatter_gather``.
         :returns: the sums, and the cells that did not answer.
+        :raises Exception: what ``fn`` raises, unless that says that the cell
+            does not answer; a note names the cell.
         """
         outcomes = self._scatter(
             context, fn, *args, timeout=timeout, skip_cell0=skip_cell0

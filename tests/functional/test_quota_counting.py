@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
 
 import cellplug
 from cellplug import exception
@@ -10,6 +14,7 @@ from cellplug.objects import quota
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
 
+UUID = '7a1d3c52-0e5b-4c7e-9d41-3f6b8a2c9e10'
 DOWN = 'postgresql+psycopg://u:secret@127.0.0.1:1/x'
 
 
@@ -89,12 +94,72 @@ class CountInCellsTests:
         self.assertNotIn('secret', found.missing['cell2'])
 
     def test_where_no_cell_answers_all_are_named(self):
-        def fail(cctxt):
-            raise exception.NotSupported('not here')
+        for error in (
+            exception.CellUnavailable(UUID, 'x', 'down'),
+            exception.CellUnavailable(UUID, 'x', 'down', part='message queue'),
+            exception.CellIdentityMismatch(UUID, cellplug.CELL0_UUID),
+            exception.CellIdentityMissing(UUID),
+            exception.DatabaseUnavailable('a database', 'down'),
+            exception.QueueUnavailable('down'),
+            exception.RPCTimeout('x', 'count', 3),
+        ):
 
-        found = self.quotas.count_in_cells(self.context(), fail)
-        self.assertEqual({}, found.values)
-        self.assertEqual(['cell1', 'cell2', 'cell3'], sorted(found.missing))
+            def fail(cctxt, error=error):
+                raise error
+
+            found = self.quotas.count_in_cells(self.context(), fail)
+            self.assertEqual({}, found.values)
+            self.assertEqual(
+                ['cell1', 'cell2', 'cell3'], sorted(found.missing)
+            )
+
+    def test_a_cell_that_is_late_has_not_answered(self):
+        gone = threading.Event()
+        self.addCleanup(gone.set)
+
+        def late(cctxt):
+            if cctxt.cell_uuid == self.cells[1].uuid:
+                gone.wait(databases.PATIENCE)
+            return {'notes': 1}
+
+        found = self.quotas.count_in_cells(self.context(), late, timeout=2)
+        self.assertEqual({'notes': 2}, found.values)
+        self.assertIn('no answer within', found.missing['cell2'])
+
+    def test_a_cell_that_cannot_be_targeted_has_not_answered(self):
+        context = self.context()
+        with self.database.api.writer.using(context) as session:
+            session.execute(
+                sa.text(
+                    'UPDATE cell_mapping SET generation = generation + 1, '
+                    "database_connection = 'no-such-thing://u:secret@x/y' "
+                    "WHERE name = 'cell2'"
+                )
+            )
+        found = self.quotas.count_in_cells(context, self.count_here)
+        self.assertEqual({'notes': 2}, found.values)
+        self.assertIn('database_connection', found.missing['cell2'])
+        self.assertNotIn('secret', found.missing['cell2'])
+
+    def test_a_bug_of_the_function_is_no_silence_of_a_cell(self):
+        for error in (
+            NameError('contxt'),
+            KeyError('notes'),
+            exception.NotSupported('not here'),
+            exception.SchemaMissing('the API database'),
+            exception.TransactionConflict('count', 9, 30),
+        ):
+
+            def fail(cctxt, error=error):
+                if cctxt.cell_uuid == self.cells[1].uuid:
+                    raise error
+                return {'notes': 1}
+
+            raised = self.assertRaises(
+                type(error), self.quotas.count_in_cells, self.context(), fail
+            )
+            self.assertIs(error, raised)
+            self.assertIn('cell2', raised.__notes__[0])
 
     def test_arguments_and_time_are_handed_on(self):
         found = self.quotas.count_in_cells(
@@ -168,6 +233,44 @@ class CountInCellsTests:
 
 
 class EngineTests:
+    def test_a_broken_count_is_never_accepted(self):
+        """Whatever is configured for cells that do not answer."""
+
+        def misspelt(cctxt):
+            return {'notes': len(wrods(cctxt))}  # noqa: F821
+
+        def unmigrated(cctxt):
+            with self.database.reader.using(cctxt) as session:
+                session.execute(sa.text('SELECT * FROM no_table_of_mine'))
+
+        for broken, kinds in (
+            (misspelt, NameError),
+            (unmigrated, (sa.exc.DBAPIError, oslo_exception.DBError)),
+        ):
+            self.quotas.register_resource(
+                cellplug.ReservableResource(
+                    broken.__name__,
+                    sync=lambda context, *_, broken=broken: (
+                        self.quotas.count_in_cells(context, broken)
+                    ),
+                )
+            )
+            for choice in ('refuse', 'keep', 'accept'):
+                self.deployment.conf.set_override(
+                    'unanswered_cells', choice, 'quota_database'
+                )
+                error = self.assertRaises(
+                    kinds,
+                    self.quotas.reserve,
+                    self.context(),
+                    {broken.__name__: 1},
+                )
+                self.assertIn('while cell', error.__notes__[0])
+        found = self.quotas.get_project_quotas(self.context(), 'p')
+        self.assertEqual(
+            {0}, {one.in_use + one.reserved for one in found.values()}
+        )
+
     def test_the_first_reservation_counts_all_cells(self):
         context = self.context()
         handle = self.quotas.reserve(context, notes=2)
