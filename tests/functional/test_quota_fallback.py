@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 import cellplug
 from cellplug import exception
 from cellplug.db import limit_tables
+from cellplug.db.cell import legacy_quotas
 from cellplug.testing import deployment
 from tests.functional import databases
+from tests.functional import helpers_deployment
 from tests.functional import helpers_legacy
+
+_UUID = '0b1c8a66-6b1d-4a43-8f0e-6d6d6b0b9f10'
 
 
 def _count_none(context, project_id, user_id):
@@ -205,12 +212,79 @@ class FallbackTests(helpers_legacy.LegacyTestCase):
 
     def test_deleted_may_be_a_string_or_null(self):
         first, _ = self.deploy_legacy(deleted=sa.String(36), live='')
-        first.add('quotas', 'p', 'cores', 1, deleted='some-uuid')
+        first.add('quotas', 'p', 'cores', 1, deleted=_UUID)
         first.add('quotas', 'p', 'ram', 2)
         first.add('quotas', 'p', 'disk', 3, deleted=None)
         self.assertEqual(
             {'ram': (2, 'project'), 'disk': (3, 'project')}, self.get()
         )
+
+    def test_what_is_read_as_live_is_not_taken_for_empty(self):
+        """However ``deleted`` is spelt, whichever project is asked for."""
+        for type_, live, dead in self.spellings():
+            with self.subTest(type=str(type_), live=live):
+                self.deploy_legacy(1, deleted=type_, live=live)
+                (first,) = self.legacy
+                for gone in dead:
+                    first.add('quotas', 'p', 'ram', 9, deleted=gone)
+                row = first.add('quotas', 'p', 'cores', 5)
+                for _ in range(2):
+                    self.assertEqual({}, self.get('other'))
+                    self.assertEqual({'cores': (5, 'project')}, self.get())
+                self.assertNotIn(('quotas', 'cell1'), self.marks())
+                first.execute(f'DELETE FROM quotas WHERE id = {row}')
+                self.assertEqual({}, self.get())
+                self.assertIn(('quotas', 'cell1'), self.marks())
+
+    def spellings(self):
+        """(type, what a row that lives has, what others have)."""
+        return [
+            (sa.Integer, 0, [1, 77]),
+            (sa.Numeric(5, 2), 0, [1, 2.5]),
+            (sa.Float, 0.0, [1.0]),
+            (sa.Boolean, False, [True]),
+            *(
+                (sa.String(36), live, ['1', 'true', 'T', _UUID, '1'])
+                for live in ('0', 'False', ' 0', 'FALSE', 'f', '', 'perhaps')
+            ),
+            (sa.CHAR(36), '0', ['1', _UUID]),
+            (sa.Integer, None, [1]),
+        ]
+
+    def test_many_rows_deleted_softly_hide_none_that_lives(self):
+        first, _ = self.deploy_legacy(deleted=sa.String(9))
+        rows = first.metadata.tables['quotas']
+        with helpers_deployment.past_cellplug(first.url) as connection:
+            connection.execute(
+                sa.insert(rows),
+                [
+                    {'project_id': 'q', 'resource': 'r', 'deleted': '7 '}
+                    for _ in range(450)
+                ],
+            )
+        first.add('quotas', 'p', 'cores', 1, deleted=' 0')
+        self.assertEqual({}, self.get('q'))
+        self.assertEqual({'cores': (1, 'project')}, self.get())
+        self.assertNotIn(('quotas', 'cell1'), self.marks())
+
+    # -- another table of that name -----------------------------------------
+
+    def test_a_table_of_another_shape_is_an_error_that_says_where(self):
+        self.deploy_legacy(1)
+        (first,) = self.legacy
+        for columns in (
+            'id INTEGER, tenant INTEGER, resource INTEGER, hard_limit INTEGER',
+            'id INTEGER, project_id VARCHAR(9), resource VARCHAR(9)',
+            'project_id VARCHAR(9), resource VARCHAR(9), hard_limit INTEGER',
+        ):
+            first.drop('quotas')
+            first.execute(f'CREATE TABLE quotas ({columns})')
+            for call in (self.get, lambda: self.set({'cores': None})):
+                error = self.assertRaises(exception.ConfigurationError, call)
+                for word in ("cell 'cell1'", 'table quotas', 'hard_limit'):
+                    self.assertIn(word, str(error))
+                self.assertNotIn('SELECT', str(error))
+            self.assertNotIn(('quotas', 'cell1'), self.marks())
 
     # -- marks --------------------------------------------------------------
 
@@ -327,6 +401,63 @@ class FallbackTests(helpers_legacy.LegacyTestCase):
         )
         self.assertEqual('cell1', error.cell_name)
 
+    def test_getters_ask_for_what_the_caller_needs(self):
+        self.deploy_legacy(1)
+        for limits in ({'cores': 1}, {'disk': 3}):
+            self.set(limits)
+        self.set({'ram': 2}, user='u')
+        self.break_cell('cell1')
+
+        def get(user, *resources):
+            return self.limits.get_limits(
+                self.context(),
+                project_id='p',
+                user_id=user,
+                resources=resources,
+            )
+
+        found = get(None, 'cores', 'disk')
+        self.assertEqual(1, found['cores'].limit)
+        # The project may have some of ram; the user's own stand before.
+        self.assertEqual(2, get('u', 'ram')['ram'].limit)
+        for user, name in ((None, 'ram'), ('u', 'cores')):
+            self.assertRaises(exception.CellUnavailable, get, user, name)
+        self.assertRaises(exception.CellUnavailable, self.get)
+
+    def test_services_and_operators_need_no_cell_for_what_is_settled(self):
+        quotas = self.engine()
+        context = self.context()
+        quotas.set_limits(
+            context, files=5, cores=5, project_id='p', force=True
+        )
+        quotas.set_limits(
+            context, files=5, cores=5, project_id='p', user_id='u', force=True
+        )
+        self.break_cell('cell1')
+        context = self.context(project_id='p', user_id='u')
+        quotas.limit_check(context, files=4)
+        self.assertRaises(
+            exception.OverQuota, quotas.limit_check, context, files=6
+        )
+        handle = quotas.reserve(context, cores=1)
+        quotas.rollback(context, handle)
+        settled = ('cores', 'files')
+        found = quotas.get_project_quotas(context, 'p', settled)
+        self.assertEqual(5, found['files'].limit)
+        found = quotas.get_user_quotas(context, 'p', 'u', settled)
+        self.assertEqual(5, found['cores'].limit)
+        quotas.set_limits(context, cores=6, project_id='p', force=True)
+        self.assertEqual(
+            {('p', 'cores'), ('p', 'files')}, {*self.api_rows('quotas')}
+        )
+        # What nobody has answered for yet, and the sum of users' limits.
+        for call in (
+            lambda: quotas.get_project_quotas(context, 'p'),
+            lambda: quotas.limit_check(context, keys=1),
+            lambda: quotas.set_limits(context, cores=7, project_id='p'),
+        ):
+            self.assertRaises(exception.CellUnavailable, call)
+
     # -- set and remove -----------------------------------------------------
 
     def test_what_is_removed_does_not_rise_again(self):
@@ -407,24 +538,8 @@ class FallbackTests(helpers_legacy.LegacyTestCase):
         )
 
     def test_reservations_are_held_to_limits_in_cells(self):
-        self.deploy_legacy(1)
-        (cell,) = self.deployment.cells
-        made = self.useFixture(
-            deployment.ConfFixture(
-                {
-                    'api_database.connection': self.deployment.api_url,
-                    'quota_database.fallback_cells': [cell.name],
-                }
-            )
-        )
+        quotas = self.engine()
         self.legacy[0].add('quotas', 'p', 'cores', 5)
-        self.router.close()
-        router = cellplug.CellRouter.from_conf(made.conf)
-        self.addCleanup(router.close)
-        quotas = router.quotas
-        quotas.register_resource(
-            cellplug.ReservableResource('cores', sync=_count_none)
-        )
         context = self.context()
         handle = quotas.reserve(context, cores=4)
         error = self.assertRaises(
@@ -437,6 +552,36 @@ class FallbackTests(helpers_legacy.LegacyTestCase):
             exception.CellUnavailable, quotas.reserve, context, cores=1
         )
         self.assertEqual('cell1', error.cell_name)
+
+    def engine(self):
+        """Quotas of a router of its own, with one cell to be asked."""
+        self.deploy_legacy(1)
+        for table, owner in (
+            ('quotas', 'x'),
+            ('project_user_quotas', ('x', 'y')),
+            ('quota_classes', 'x'),
+        ):
+            self.legacy[0].add(table, owner, 'cores', 1)
+        (cell,) = self.deployment.cells
+        made = self.useFixture(
+            deployment.ConfFixture(
+                {
+                    'api_database.connection': self.deployment.api_url,
+                    'quota_database.fallback_cells': [cell.name],
+                }
+            )
+        )
+        self.router.close()
+        router = cellplug.CellRouter.from_conf(made.conf)
+        self.addCleanup(router.close)
+        router.quotas.register_resources(
+            [
+                cellplug.ReservableResource('cores', sync=_count_none),
+                cellplug.AbsoluteResource('files', default=10),
+                cellplug.AbsoluteResource('keys', default=10),
+            ]
+        )
+        return router.quotas
 
     def test_setters_at_the_same_moment(self):
         self.deploy_legacy(1, fallback=[])
@@ -476,12 +621,55 @@ class TestFallbackOnSqlite(FallbackTests):
         self.assertIn('UNION ALL', one)
 
 
-class TestFallbackOnMariaDB(FallbackTests):
+class ServerTests(FallbackTests):
+    """Where connections can be killed."""
+
+    def test_a_cell_lost_at_its_commit_lets_no_other_limit_rise(self):
+        """In either order of the uuids, and whichever of the cells."""
+        for lost in (0, 1):
+            for order in (['cell1', 'cell2'], ['cell2', 'cell1']):
+                self._remove_and_lose(order, order[lost])
+
+    def _remove_and_lose(self, order, lost):
+        legacy = dict(
+            zip(['cell1', 'cell2'], self.deploy_legacy(), strict=True)
+        )
+        legacy[order[0]].add('quotas', 'p', 'cores', 3)
+        legacy[order[1]].add('quotas', 'p', 'cores', 10)
+        self.limits = self.new_limits(order)
+        delete = legacy_quotas.delete
+        deleted = []
+
+        def delete_and_lose(*arguments):
+            deleted.append(delete(*arguments))
+            if len(deleted) == 2:
+                helpers_deployment.kill_connections(legacy[lost].url)
+            return deleted[-1]
+
+        with mock.patch.object(legacy_quotas, 'delete', delete_and_lose):
+            error = self.assertRaises(
+                exception.CellUnavailable, self.set, {'cores': None}
+            )
+        self.assertEqual(lost, error.cell_name)
+        self.assertEqual({'cores': (3, 'project')}, self.get())
+        self.set({'cores': None})
+        self.assertEqual({}, self.get())
+
+
+class TestFallbackOnMariaDB(ServerTests):
     backend = 'mariadb'
 
+    def spellings(self):
+        return [
+            *super().spellings(),
+            (mysql.BIT(1), 0, [1]),
+            (mysql.BIT(8), 0, [1, 2]),
+            (sa.LargeBinary(9), b'0', [b'1']),
+        ]
 
-class TestFallbackOnPostgreSQL(FallbackTests):
+
+class TestFallbackOnPostgreSQL(ServerTests):
     backend = 'postgresql'
 
 
-del FallbackTests
+del FallbackTests, ServerTests

@@ -174,6 +174,26 @@ class TestBadInput(MigrationCommandTestCase):
             result = self.run_command(_COMMAND, f'--max-count={count}')
             self.assertRefused(result, '--max-count', code=127)
 
+    def test_a_max_count_of_absurd_size_is_127(self) -> None:
+        for count in ('2147483648', '9' * 20, '9' * 5000, 'x' * 5000):
+            result = self.run_command(_COMMAND, f'--max-count={count}')
+            self.assertRefused(result, '--max-count', code=127)
+            self.assertLess(len(result.err), 200)
+
+    def test_the_greatest_max_count_and_zeros_before_it(self) -> None:
+        for count in ('2147483647', '0' * 5000 + '5'):
+            result = self.run_command(_COMMAND, f'--max-count={count}')
+            self.assertEqual(0, result.code, result)
+
+    def test_recheck_in_portions_is_refused(self) -> None:
+        """Each portion would begin anew; a loop would never end."""
+        legacy = self.legacy_cell('old')
+        self.configure('old')
+        legacy.add('quotas', 'p', 'cores', 5)
+        result = self.run_command(_COMMAND, '--recheck', '--max-count=7')
+        self.assertRefused(result, '--recheck', '--max-count', code=2)
+        self.assertEqual(1, len(legacy.rows('quotas')))
+
     def test_wrong_usage_is_two(self) -> None:
         result = self.run_command(_COMMAND, '--maximum')
         self.assertEqual(2, result.code)
