@@ -44,7 +44,10 @@ def _counting() -> list[cfg.Opt]:
             default=REFUSE,
             choices=[
                 (REFUSE, 'the reservation fails; nothing is stored'),
-                (KEEP, 'the last count stands (logged); without one, it fails'),
+                (
+                    KEEP,
+                    'the last count stands, logged; without one, it fails',
+                ),
                 (ACCEPT, 'what the other cells hold counts, for the time'),
             ],
             mutable=True,
