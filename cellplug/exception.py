@@ -403,10 +403,20 @@ class OverQuota(CellplugError):
         headroom: Mapping[str, int],
     ) -> None:
         self.overs = sorted(overs)
-        super().__init__(f'over quota for: {", ".join(self.overs)}')
         self.limits = dict(limits)
         self.usages = dict(usages)
         self.headroom = dict(headroom)
+        each = ', '.join(map(self._told, self.overs))
+        super().__init__(f'over quota for: {each}')
+
+    def _told(self, name: str) -> str:
+        known = {
+            'limit': self.limits.get(name),
+            'used': self.usages.get(name),
+            'free': self.headroom.get(name),
+        }
+        told = [f'{k} {n}' for k, n in known.items() if n is not None]
+        return f'{name} ({", ".join(told)})' if told else name
 
 
 class QuotaResourceUnknown(InvalidInput):
@@ -447,11 +457,15 @@ class LimitNotSettable(InvalidInput):
     def __init__(
         self, resource: str, limit: int, minimum: int, maximum: int
     ) -> None:
-        upper = 'no maximum' if maximum < 0 else f'at most {maximum}'
+        if 0 <= limit < minimum:
+            why = (
+                f"at least {minimum}: what is used, or the sum of its users' "
+                'limits'
+            )
+        else:
+            why = f"at most {maximum}: what the project's other users leave"
         super().__init__(
-            resource,
-            f'a limit of {limit} cannot be set: at least {minimum} (what is '
-            f'used or promised already), {upper}; force sets it all the same',
+            resource, f'a limit of {limit} cannot be set without force: {why}'
         )
         self.resource = resource
         self.limit = limit
@@ -586,16 +600,19 @@ class PluginError(CellplugError):
     :ivar group: the entry point's group.
     :ivar name: the entry point's name.
     :ivar target: ``module:attribute``.
+    :ivar origin: the distribution and its version; '' if it is not known.
     """
 
     def __init__(
-        self, group: str, name: str, target: str, reason: str
+        self, group: str, name: str, target: str, reason: str, origin: str = ''
     ) -> None:
+        where = f'{target} of {origin}' if origin else target
         super().__init__(
-            f'entry point {name!r} of {group} ({target}) cannot be used: '
+            f'entry point {name!r} of {group} ({where}) cannot be used: '
             f'{reason}'
         )
         self.group = group
         self.name = name
         self.target = target
+        self.origin = origin
         self.reason = reason

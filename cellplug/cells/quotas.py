@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cellplug import context as cellplug_context
+from cellplug import exception
+from cellplug import interfaces
 from cellplug import loader
 from cellplug import quota
 from cellplug.cells import building
@@ -39,6 +41,7 @@ class LazyQuotas:
         self._router = router
         self._gather = gather
         self._engine: quota.QuotaEngine | None = None
+        self._driver: Any = parts.quota
         # By process: a child cannot wait for a thread of its parent's.
         self._locks: dict[int, threading.RLock] = {}
         self._unfinished: dict[int, quota.QuotaEngine] = {}
@@ -55,25 +58,46 @@ class LazyQuotas:
                     return self._make(pid)
         return self._engine
 
+    def driver(self) -> interfaces.QuotaDriver:
+        """The driver alone: no entry point of a service is loaded."""
+        with self._locks.setdefault(os.getpid(), threading.RLock()):
+            if self._driver is None:
+                name = self._parts.conf.quota.driver
+                self._driver = self._parts.loader.load('quota', name)
+            found: interfaces.QuotaDriver = self._driver
+            return found
+
     def _make(self, pid: int) -> quota.QuotaEngine:
         if pid in self._unfinished:
             # A function of an entry point asks for what it is called for.
             return self._unfinished[pid]
         parts = self._parts
-        driver = parts.quota
-        if driver is None:
-            driver = parts.loader.load('quota', parts.conf.quota.driver)
         engine = quota.QuotaEngine(
-            parts.conf, driver, scatter=self._outcomes, clock=parts.host.clock
+            parts.conf,
+            self.driver(),
+            scatter=self._outcomes,
+            clock=parts.host.clock,
         )
         self._unfinished[pid] = engine
         try:
-            for plugin in loader.load_plugins(GROUP):
+            for plugin in self._plugins():
                 self._register(engine, plugin)
         finally:
             del self._unfinished[pid]
         self._engine = engine
         return engine
+
+    def _plugins(self) -> list[loader.Plugin]:
+        """The entry points that are configured, or else all of them."""
+        names = self._parts.conf.quota.resource_plugins
+        plugins = loader.load_plugins(GROUP, names)
+        missing = set(names) - {plugin.name for plugin in plugins}
+        if missing:
+            raise exception.ConfigurationError(
+                '[quota] resource_plugins: no installed package offers '
+                f'{", ".join(sorted(missing))}'
+            )
+        return plugins
 
     def _register(
         self, engine: quota.QuotaEngine, plugin: loader.Plugin
@@ -84,7 +108,7 @@ class LazyQuotas:
                 found = found(self._router)
             if isinstance(found, quota.Resource):
                 found = [found]
-            engine.register_resources(found)
+            engine.register_resources(found, origin=str(plugin))
         except (Exception, SystemExit) as exc:
             raise plugin.failed(exc) from exc
 

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from cellplug.conf import cells
 from cellplug.conf import database
 from cellplug.conf import drivers
+from cellplug.conf import quota
 from cellplug.conf import rpc
 
 
@@ -22,7 +23,9 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
         ('api_database', database.api_opts()),
         ('cell_database', database.engine_opts()),
         ('cells', cells.opts()),
-        *((name, drivers.opts(name)) for name in drivers.DEFAULTS),
+        ('resolver', drivers.opts('resolver')),
+        ('transport_cache', drivers.opts('transport_cache')),
+        ('quota', quota.opts()),
         ('rpc', rpc.opts()),
     ]
 

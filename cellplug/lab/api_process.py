@@ -23,7 +23,6 @@ from cellplug.lab import errors
 from cellplug.lab import flavors
 from cellplug.lab import people
 from cellplug.lab import processes
-from cellplug.lab import quotas
 from cellplug.lab import worker
 
 BEGIN = 'begin'
@@ -129,7 +128,6 @@ def _work(conf: cfg.ConfigOpts, stopping: threading.Event) -> None:
                 allowed_remote_exmods=(errors.__name__,),
             )
         )
-        quotas.register(router)
         if conf.with_workers:
             cells = [c for c in router.cells.list() if c.has_queue]
             stack.enter_context(worker.threads(router, cells))

@@ -15,7 +15,7 @@ from cellplug.lab import database
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
 from cellplug.lab import people
-from cellplug.lab import quotas
+from cellplug.lab import resources
 from cellplug.lab import servers as lab_servers
 from cellplug.lab import settling
 from cellplug.lab import worker
@@ -110,6 +110,7 @@ def opened(
     own = {
         'api_database': {'connection': servers.database('api')},
         'rpc': {'call_timeout': timeout},
+        'quota': {'resource_plugins': resources.PLUGIN},
     }
     path = directory.write_conf(lab_directory.CONF, own, taken)
     conf = read_conf(path)
@@ -135,7 +136,6 @@ def opened(
                 clock=clock,
             )
         )
-        quotas.register(router)
         stack.callback(workers.stop)
         if not servers.embedded:
             _start_processes(workers, taking, directory, named, taken)

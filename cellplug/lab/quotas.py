@@ -46,16 +46,6 @@ def resources(
     ]
 
 
-def register(router: cellplug.CellRouter) -> None:
-    """Make them known, where the entry point has not.
-
-    That finds a lab by its configuration file, whose path oslo.config cannot
-    tell if it has a ``$`` in it.
-    """
-    if not router.quotas.resources.keys() >= set(RESOURCES):
-        router.quotas.register_resources(resources(router))
-
-
 def has_limits(router: cellplug.CellRouter) -> bool:
     """Whether anything can be refused: not with the driver ``noop``."""
     wanted = {

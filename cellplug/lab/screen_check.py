@@ -25,10 +25,11 @@ def show(console: rich.console.Console, outcome: lab_check.Outcome) -> None:
         console.print(f'[red]{bad} and {more} more[/]')
     if not outcome.holds:
         console.print(
-            f'[bold red]{len(outcome.problems)} problems[/] in '
-            f'{outcome.mappings} mappings, {sum(outcome.rows.values())} '
-            f'rows of {len(outcome.rows)} cells and '
-            f'{len(outcome.books or ())} usages.'
+            f'[bold red]{_many(len(outcome.problems), "problem")}[/] in '
+            f'{_many(outcome.mappings, "mapping")}, '
+            f'{_many(sum(outcome.rows.values()), "row")} of '
+            f'{_many(len(outcome.rows), "cell")} and '
+            f'{_many(len(outcome.books or ()), "usage")}.'
         )
         return
     for line in _looked_at(outcome):
@@ -51,3 +52,8 @@ def _looked_at(outcome: lab_check.Outcome) -> Iterator[str]:
             f'{len(outcome.books)} quota usages: each is what the cells hold, '
             'none is reserved'
         )
+
+
+def _many(number: int, noun: str) -> str:
+    """The number and the noun, in the plural unless it is one."""
+    return f'{number} {noun}' + ('s' if number != 1 else '')

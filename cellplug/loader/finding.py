@@ -49,7 +49,7 @@ def installed(interface: str | None = None) -> list[Installed]:
     found = set()
     for one in INTERFACES if interface is None else (interface,):
         for point in entry_points(namespace(one)):
-            found.add(Installed(one, point.name, point.value, _origin(point)))
+            found.add(Installed(one, point.name, point.value, origin(point)))
     return sorted(found, key=dataclasses.astuple)
 
 
@@ -96,7 +96,8 @@ def _points(
         return None
 
 
-def _origin(point: importlib.metadata.EntryPoint) -> str:
+def origin(point: importlib.metadata.EntryPoint) -> str:
+    """The distribution that offers it, and its version."""
     if point.dist is None:
         return 'unknown'
     return f'{point.dist.name} {point.dist.version}'

@@ -35,6 +35,7 @@ class Registry:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self._known: dict[str, resources.Resource] = {}
+        self._origins: dict[str, str] = {}
         self.live: Mapping[str, resources.Resource]
         self.live = types.MappingProxyType(self._known)
 
@@ -43,11 +44,14 @@ class Registry:
         """Every resource by name, in the order of the names."""
         return types.MappingProxyType(dict(sorted(self._known.items())))
 
-    def add(self, several: Iterable[resources.Resource]) -> None:
+    def add(
+        self, several: Iterable[resources.Resource], origin: str = ''
+    ) -> None:
         """Register all of them, or none if one cannot be.
 
         An equal one that is registered already is left alone.
 
+        :param origin: the entry point that offers them; '' if it is none.
         :raises InvalidInput: for what is no resource, or if another one has
             the name.
         """
@@ -62,12 +66,19 @@ class Registry:
                 )
             known = self._known.get(one.name, one)
             if new.setdefault(one.name, known) != one:
-                raise exception.InvalidInput(
-                    'resource',
-                    f'another one called {one.name} is registered already',
-                )
+                raise self._clash(one.name, origin)
         for name, one in new.items():
-            self._known.setdefault(name, one)
+            if self._known.setdefault(name, one) is one and origin:
+                self._origins.setdefault(name, origin)
+
+    def _clash(self, name: str, origin: str) -> exception.InvalidInput:
+        why = f'another one called {name} is registered already'
+        first = self._origins.get(name)
+        if first is not None:
+            why += f', by {first}'
+            if origin not in ('', first):
+                why += '; name those to be used in [quota] resource_plugins'
+        return exception.InvalidInput('resource', why)
 
     def of_kind(self, *kinds: Kind) -> list[str]:
         """The names of all resources of these kinds, sorted."""

@@ -411,6 +411,42 @@ class TestRun(test_lab.LabTestCase):
             self.assertEqual((0, ''), (done.returncode, done.stderr))
             self.assertIn('instances', done.stdout)
 
+    def test_an_installed_service_does_not_get_into_a_lab(self):
+        """Which limits things of the same names, by an entry point too."""
+        folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        info = folder / 'my_service-1.5.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(
+            'Metadata-Version: 2.1\nName: my_service\nVersion: 1.5\n'
+        )
+        (info / 'entry_points.txt').write_text(
+            '[cellplug.quota_resource]\nmine = my_service:resources\n'
+        )
+        (folder / 'my_service.py').write_text(
+            'import cellplug\n'
+            'def resources(router):\n'
+            '    return [\n'
+            '        cellplug.AbsoluteResource(name, default=1)\n'
+            "        for name in ('instances', 'cores')\n"
+            '    ]\n'
+        )
+        self.useFixture(
+            fixtures.EnvironmentVariable('PYTHONPATH', str(folder))
+        )
+        document = self.run_lab('--cells', 1, '--instances', 3)
+        self.assertIn((None, 'instances'), usages_of(document))
+        conf = self.directory / 'cellplug.conf'
+        show = ('quota', 'show', '--project', 'lab')
+        done = test_lab.manage('--config-file', conf, *show)
+        self.assertEqual((0, ''), (done.returncode, done.stderr))
+        self.assertIn('memory_mb', done.stdout)
+        # The service is seen: where nothing is said, all are used.
+        other = folder / 'other.conf'
+        other.write_text(conf.read_text().replace('resource_plugins', '# '))
+        done = test_lab.manage('--config-file', other, *show)
+        self.assertEqual((0, ''), (done.returncode, done.stderr))
+        self.assertIn('absolute', done.stdout)
+
 
 class TestLeftBehind(test_lab.LabTestCase):
     """A former run that did not come to its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import testtools
@@ -49,16 +50,16 @@ other_disks = cellplug.AbsoluteResource('disks', default=9)
 """
 
 
-def distribution(*points, source=SOURCE):
+def distribution(*points, source=SOURCE, name='outside'):
     lines = ['[cellplug.quota_resource]']
     lines += [f'{point} = MODULE:{point}' for point in points]
-    return test_loader.DistributionFixture('outside', '\n'.join(lines), source)
+    return test_loader.DistributionFixture(name, '\n'.join(lines), source)
 
 
 class EntryPointCase(testtools.TestCase):
-    def offer(self, *points):
+    def offer(self, *points, **options):
         """Install a distribution with these entry points, by name."""
-        return self.useFixture(distribution(*points))
+        return self.useFixture(distribution(*points, **options))
 
     def router(self, **options):
         self.deployment = self.useFixture(
@@ -131,11 +132,55 @@ class TestEntryPoints(EntryPointCase):
             self.assertEqual('disks', error.name)
             self.assertIn('cellplug.quota_resource', str(error))
 
-    def test_two_of_one_name_are_an_error_that_names_one_of_them(self):
-        self.offer('disks', 'other_disks')
+    def test_two_of_one_name_are_an_error_that_names_both(self):
+        self.offer('disks')
+        second = self.offer('other_disks', name='another')
         error = self.refused(self.with_memory())
         self.assertEqual('other_disks', error.name)
-        self.assertIn('disks is registered already', str(error))
+        self.assertEqual('another 1.5', error.origin)
+        self.assertIn(
+            "entry point 'other_disks' of cellplug.quota_resource "
+            f'({second.module}:other_disks of another 1.5)',
+            str(error),
+        )
+        self.assertIn(
+            'disks is registered already, by entry point '
+            "'disks' of outside 1.5",
+            str(error),
+        )
+        self.assertIn('[quota] resource_plugins', str(error))
+
+    def test_the_configuration_may_choose_among_them(self):
+        self.offer('disks', 'several', 'fails')
+        other = self.offer('other_disks', name='another')
+        for chosen, names in (
+            (['other_disks'], ['disks']),
+            (['disks', 'several'], ['disks', 'files', 'keys']),
+        ):
+            router = self.with_memory()
+            self.configure(chosen)
+            self.assertEqual(names, list(router.quotas.resources))
+            self.assertEqual(
+                chosen == ['other_disks'], other.module in sys.modules
+            )
+            router.close()
+            sys.modules.pop(other.module, None)
+
+    def test_one_that_is_chosen_and_not_installed_is_named(self):
+        self.offer('disks')
+        router = self.with_memory()
+        self.configure(['disks', 'tapes', 'cards'])
+        error = self.assertRaises(
+            exception.ConfigurationError, getattr, router, 'quotas'
+        )
+        self.assertIn('resource_plugins', str(error))
+        self.assertTrue(str(error).endswith('offers cards, tapes'), error)
+
+    def test_the_lab_limits_nothing_elsewhere(self):
+        self.assertEqual([], list(self.with_memory().quotas.resources))
+
+    def configure(self, chosen):
+        self.deployment.conf.set_override('resource_plugins', chosen, 'quota')
 
 
 class TestLateLoading(EntryPointCase):

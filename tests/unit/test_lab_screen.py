@@ -197,6 +197,10 @@ class TestScreen(ScreenTestCase):
         self.assertIn('25 problems', text)
         self.assertNotIn('in its cell alone', text)
 
+    def test_one_is_not_many(self):
+        text = self.shown(make_report(problems=['lost']))
+        self.assertIn('1 problem in ', text)
+
     def test_brackets_are_no_markup(self):
         made = make_report(directory='/a/[bold]b', problems=['[red]x[/red]'])
         text = self.shown(made)
