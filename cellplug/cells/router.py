@@ -14,6 +14,7 @@ from oslo_config import cfg
 from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import exception
+from cellplug import interfaces
 from cellplug import loader as cellplug_loader
 from cellplug import quota as cellplug_quota
 from cellplug.cells import building
@@ -155,6 +156,18 @@ class CellRouter(targeting.Targeting):
         if self._closed:
             raise exception.RouterClosed('the router was closed')
         return self._quotas.get()
+
+    @property
+    def quota_driver(self) -> interfaces.QuotaDriver:
+        """What keeps quotas, without the resources that services register.
+
+        For tools that have to work while a service's package is broken.
+
+        :raises DriverError: if the driver cannot be loaded.
+        """
+        if self._closed:
+            raise exception.RouterClosed('the router was closed')
+        return self._quotas.driver()
 
     # -- messaging ---------------------------------------------------------
 

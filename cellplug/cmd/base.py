@@ -141,14 +141,17 @@ class _Display(Base):
         self, parsed_args: argparse.Namespace, column_names: Sequence[str]
     ) -> tuple[list[str], list[bool] | None]:
         parent: Any = super()
+        unknown = [c for c in parsed_args.columns if c not in column_names]
         try:
+            if unknown:
+                raise ValueError
             found: tuple[list[str], list[bool] | None]
             found = parent._generate_columns_and_selector(
                 parsed_args, column_names
             )
         except ValueError:
             raise outcome.UsageError(
-                f'no column is called {", ".join(parsed_args.columns)}; '
+                f'no column is called {", ".join(unknown)}; '
                 f'columns are {", ".join(column_names)}'
             ) from None
         return found
@@ -161,6 +164,18 @@ class Command(Base):
 class Lister(_Display, lister.Lister):
     """A command that lists rows."""
 
+    def produce_output(
+        self,
+        parsed_args: argparse.Namespace,
+        column_names: Sequence[str],
+        data: Any,
+    ) -> int:
+        """Print the rows; as plain text, nothing is empty, not "None"."""
+        if parsed_args.formatter in ('csv', 'value'):
+            data = [[_plain(one) for one in line] for line in data]
+        done: int = super().produce_output(parsed_args, column_names, data)
+        return done
+
 
 class ShowOne(_Display, show.ShowOne):
     """A command that shows one thing."""
@@ -172,6 +187,12 @@ class Optional(columns.FormattableColumn[Any]):
     def human_readable(self) -> str:
         """The value, or nothing."""
         return '' if self._value is None else str(self._value)
+
+
+def _plain(value: Any) -> Any:
+    """A value for a format that has no null."""
+    known = isinstance(value, columns.FormattableColumn)
+    return '' if known and value.machine_readable() is None else value
 
 
 def row(values: Iterable[Any]) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from cellplug.cmd import quota_columns
 from cellplug.objects import quota
 
 if TYPE_CHECKING:
-    from cellplug.quota import QuotaEngine
+    from cellplug.interfaces import QuotaDriver
 
 
 class Show(base.Lister):
@@ -71,6 +71,9 @@ For a user, free is the lesser of what the user and the project may take."""
                 'not counted before the first reservation: '
                 f'{", ".join(found.uncounted)}'
             )
+        name = books.quota_class
+        if name is not None and not books.class_limits():
+            self.say(f'the quota class {name!r} sets no limit')
 
 
 class _Holdings:
@@ -198,8 +201,12 @@ says how much of each resource it holds; expire is UTC."""
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Whose."""
         parser = super().get_parser(prog_name)
-        parser.add_argument('--project', help='only those of this project')
-        parser.add_argument('--user', help='only those of this user')
+        quota_arguments.add_id(
+            parser, '--project', help='only those of this project'
+        )
+        quota_arguments.add_id(
+            parser, '--user', help='only those of this user'
+        )
         return parser
 
     def take_action(
@@ -207,9 +214,11 @@ says how much of each resource it holds; expire is UTC."""
     ) -> tuple[Sequence[str], Any]:
         """List them."""
         with self.router() as router:
-            quotas = router.quotas
-            quota_books.check_keeps_usages(quotas)
-            found = _reservations(quotas, parsed_args)
+            driver = router.quota_driver
+            quota_books.check_tracks(driver)
+            found = _reservations(driver, parsed_args)
+        if not found:
+            self.say('no reservation is open')
         return (
             quota_columns.RESERVATION,
             [quota_columns.reservation(one) for one in found],
@@ -217,12 +226,12 @@ says how much of each resource it holds; expire is UTC."""
 
 
 def _reservations(
-    quotas: QuotaEngine, parsed_args: argparse.Namespace
+    driver: QuotaDriver, parsed_args: argparse.Namespace
 ) -> list[quota.Reservation]:
-    if parsed_args.project is not None:
-        books = quota_books.Books.of(quotas, parsed_args)
-        books.refuse_unknown()
-        return books.reservations(parsed_args.user)
-    return quotas.get_reservations(
-        quota_books.anybody(), user_id=parsed_args.user
+    # Not of the engine, which needs every service's package.
+    project, user = parsed_args.project, parsed_args.user
+    if project is not None:
+        quota_books.Records(driver, project, user).refuse_unknown()
+    return driver.get_reservations(
+        quota_books.anybody(), project_id=project, user_id=user
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from typing import Any
 
+from cellplug import exception
 from cellplug.cmd import outcome
+from cellplug.objects import identifiers
 from cellplug.objects import quota
 
 _ASSIGNMENT = re.compile(r'([^=]+)=(.*)', re.DOTALL)
@@ -16,17 +19,30 @@ _DIGITS = 30
 """A number of more digits is beyond every limit, and slow to read."""
 
 
+def add_id(
+    parser: argparse.ArgumentParser, *names: str, **options: Any
+) -> None:
+    """An argument that is the id of a project, a user or a class."""
+    parser.add_argument(*names, type=_id, **options)
+
+
+def _id(text: str) -> str:
+    try:
+        return identifiers.check_id('id', text)
+    except exception.InvalidInput as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
+
+
 def add_project(parser: argparse.ArgumentParser, user_help: str) -> None:
     """Whose quota it is: a project's, or one of its users'."""
-    parser.add_argument(
-        '--project', required=True, help='the project, by its id'
-    )
-    parser.add_argument('--user', help=user_help)
+    add_id(parser, '--project', required=True, help='the project, by its id')
+    add_id(parser, '--user', help=user_help)
 
 
 def add_class_option(parser: argparse.ArgumentParser) -> None:
     """The quota class, which only requests know of a project."""
-    parser.add_argument(
+    add_id(
+        parser,
         '--class',
         dest='quota_class',
         metavar='CLASS',
@@ -38,7 +54,8 @@ def add_class_option(parser: argparse.ArgumentParser) -> None:
 
 def add_class(parser: argparse.ArgumentParser) -> None:
     """The argument that names a quota class."""
-    parser.add_argument(
+    add_id(
+        parser,
         'quota_class',
         metavar='CLASS',
         help='a quota class, matched exactly; "default" holds for every '

@@ -13,7 +13,6 @@ from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
 from cellplug.cmd import quota_set
-from cellplug.objects import identifiers
 from cellplug.objects import quota
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ class _Class:
     """A quota class, and what it sets."""
 
     def __init__(self, quotas: QuotaEngine, name: str) -> None:
-        self.name = identifiers.check_id('CLASS', name)
+        self.name = name
         self.context = quota_books.anybody()
         self._quotas = quotas
         self.is_default = name == quota_books.DEFAULT_CLASS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Sequence
@@ -52,7 +53,12 @@ class _Moment(columns.FormattableColumn[Any]):
 
     def machine_readable(self) -> str:
         """As all commands write it."""
-        return f'{self._value:%Y-%m-%dT%H:%M:%S}Z'
+        return moment(self._value)
+
+
+def moment(value: datetime.datetime) -> str:
+    """A time in UTC as all commands write it."""
+    return f'{value:%Y-%m-%dT%H:%M:%S}Z'
 
 
 def table(

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from cellplug import exception
 from cellplug.cmd import base
+from cellplug.cmd import outcome
 from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
@@ -97,7 +99,29 @@ class Set(Write):
             books = quota_books.Books.of(quotas, parsed_args)
             quota_books.check_names(quotas, wanted)
             before = books.in_force(books.user_id, wanted)
-            quotas.set_limits(
+            self._set(books, wanted, parsed_args)
+            usages = books.usages(books.user_id)
+            unseen = [
+                name
+                for name in sorted(wanted)
+                if quota_books.is_uncounted(quotas.resources[name], usages)
+            ]
+        if unseen and not parsed_args.force:
+            self.say(
+                f'{", ".join(unseen)}: not counted yet, so not checked '
+                'against what exists; "quota refresh" counts'
+            )
+        after = replaced(before, wanted, books.level)
+        return self.shown(parsed_args, wanted, before, after)
+
+    def _set(
+        self,
+        books: quota_books.Books,
+        wanted: Mapping[str, int],
+        parsed_args: argparse.Namespace,
+    ) -> None:
+        try:
+            books.quotas.set_limits(
                 books.context,
                 wanted,
                 project_id=books.project_id,
@@ -105,8 +129,10 @@ class Set(Write):
                 force=parsed_args.force,
                 dry_run=parsed_args.dry_run,
             )
-        after = replaced(before, wanted, books.level)
-        return self.shown(parsed_args, wanted, before, after)
+        except exception.LimitNotSettable as exc:
+            raise outcome.RefusedError(
+                f'{exc}; --force sets it all the same; nothing was written'
+            ) from exc
 
 
 class Unset(Write):
@@ -150,4 +176,20 @@ class Unset(Write):
                     project_id=books.project_id,
                     user_id=books.user_id,
                 )
+            self._compare(names, after, books.usages(books.user_id))
         return self.shown(parsed_args, names, before, after)
+
+    def _compare(
+        self,
+        names: Iterable[str],
+        after: Mapping[str, quota.Limit],
+        usages: Mapping[str, quota.Usage],
+    ) -> None:
+        for name in sorted(set(names) & set(after) & set(usages)):
+            limit, used = after[name].limit, quota_books.used(usages[name])
+            if 0 <= limit < used:
+                self.say(
+                    f'{name}: the limit that holds then, {limit}, is below '
+                    f'what is used, {used}: nothing more is admitted until '
+                    'enough has gone'
+                )

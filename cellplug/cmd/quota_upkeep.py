@@ -1,26 +1,20 @@
-"""``quota refresh``, ``reset`` and ``expire``: books that follow the truth."""
+"""``quota refresh``, ``reset``, ``expire`` and ``rollback``."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
-from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
-from typing import TYPE_CHECKING
 
-from cellplug import exception
 from cellplug.cmd import base
+from cellplug.cmd import outcome
 from cellplug.cmd import quota_arguments
 from cellplug.cmd import quota_books
 from cellplug.cmd import quota_columns
-
-if TYPE_CHECKING:
-    from cellplug.objects import quota
+from cellplug.cmd import quota_refreshing
 
 _REFRESHED = ('resource', 'user_id', 'in_use', 'counted', 'result')
 _RESET = ('resource', 'in_use', 'reserved', 'was_due', 'refresh_due')
-_CORRECTED, _UNCHANGED, _KEPT = 'corrected', 'unchanged', 'kept'
 
 
 class _Upkeep(base.Lister):
@@ -48,8 +42,14 @@ class _Upkeep(base.Lister):
         quota_books.check_keeps_usages(quotas)
         books = quota_books.Books.of(quotas, parsed_args)
         names = quota_books.check_reservable(quotas, parsed_args.resources)
-        books.refuse_unknown()
+        self.refuse_unknown(books, names)
         return books, names
+
+    def refuse_unknown(
+        self, books: quota_books.Books, names: Sequence[str]
+    ) -> None:
+        """Refuse a project or user of which nothing is recorded."""
+        books.refuse_unknown()
 
     def end(self, parsed_args: argparse.Namespace, rows: Any) -> None:
         """Say what the rows do not."""
@@ -62,16 +62,18 @@ class _Upkeep(base.Lister):
 class Refresh(_Upkeep):
     """Count what a project uses, in all cells, and correct the books.
 
-    The total of the project and its users' usages, as far as they are known.
-    Safe at any time: a count is not stored where something was reserved
-    while it was made.
+    The total of the project, and its users' usages as far as they are known;
+    that of --user in any case. Safe at any time: a count is not stored where
+    a reservation is open, or something was reserved while it was made.
     """
 
     notes = f"""\
-columns: {', '.join(_REFRESHED)}: a row for the total (user_id null), and with
-  --user one for the user; in_use as it was before; counted (null: not
-  stored); result: corrected, unchanged, or kept (something was reserved of it
-  meanwhile, so that the count may be wrong and was not stored)
+columns: {', '.join(_REFRESHED)}: a row for the total (user_id null), and one
+  for each user that has a usage, or for --user; in_use as it was before
+  (null: not known); counted (null: not stored); result: corrected, unchanged,
+  added (it was never counted before), or kept (a reservation is open on it,
+  or something was reserved meanwhile: the count may be wrong, and was not
+  stored)
 
 A cell that does not answer is an error, unless [quota_database]
 unanswered_cells says otherwise; with --dry-run it always is."""
@@ -82,74 +84,30 @@ unanswered_cells says otherwise; with --dry-run it always is."""
         """Count, and store."""
         with self.router() as router:
             books, names = self.begin(router.quotas, parsed_args)
-            levels = [None] if books.user_id is None else [None, books.user_id]
-            before = {level: books.usages(level) for level in levels}
+            found = quota_refreshing.Counted(books, names)
             if parsed_args.dry_run:
-                after, kept = _tried(books, before, names)
+                found.try_()
             else:
-                kept = router.quotas.usage_refresh(
-                    books.context,
-                    names,
-                    project_id=books.project_id,
-                    user_id=books.user_id,
-                )
-                after = {
-                    level: {
-                        n: u.in_use for n, u in books.usages(level).items()
-                    }
-                    for level in levels
-                }
-        rows = list(_compared(names, before, after, kept))
+                found.store()
+        rows = list(found.rows())
         self.end(parsed_args, rows)
-        if any(_KEPT in one for one in rows):
+        held = {n: t for (n, _), t in sorted(found.held.items(), key=str)}
+        for name in dict.fromkeys(held):
+            until = max(t for (n, _), t in found.held.items() if n == name)
             self.say(
-                'kept is what something was reserved of meanwhile: a count '
-                'of it may be wrong. Run it again, or see "quota reset"'
+                f'kept: {name}: a reservation is open on it until '
+                f'{quota_columns.moment(until)}; see "quota reservations"'
             )
         return _REFRESHED, quota_columns.table(rows, amounts=[2, 3])
 
-
-Level = dict[str | None, Any]
-"""By user; None is the total."""
-
-
-def _tried(
-    books: quota_books.Books, before: Level, names: Sequence[str]
-) -> tuple[Level, frozenset[str]]:
-    """What a refresh would find, and what it would not store.
-
-    :raises CountIncomplete: if a cell did not answer.
-    """
-    from cellplug.quota import counting
-
-    count = counting.Counter(
-        books.quotas.resources, books.context, books.project_id
-    )
-    after = {}
-    for level, usages in before.items():
-        wanted = [name for name in names if name in usages]
-        counts = count(wanted, level)
-        if counts.missing:
-            raise exception.CountIncomplete(wanted, counts.missing)
-        after[level] = counts.values
-    open_ = books.reservations(None)
-    # Those past their time would be expired first.
-    held = [one for one in open_ if one not in _late(open_)]
-    return after, frozenset(name for one in held for name in one.deltas)
-
-
-def _compared(
-    names: Sequence[str], before: Level, after: Level, kept: frozenset[str]
-) -> Iterator[tuple[Any, ...]]:
-    for name in names:
-        for level, usages in before.items():
-            if name not in usages:
-                continue
-            old, new = usages[name].in_use, after[level].get(name)
-            result = _UNCHANGED if old == new else _CORRECTED
-            if name in kept:
-                new, result = None, _KEPT
-            yield name, level, None if old < 0 else old, new, result
+    def refuse_unknown(
+        self, books: quota_books.Books, names: Sequence[str]
+    ) -> None:
+        """Refuse who neither is recorded nor has anything."""
+        if not books.are_known():
+            exist = quota_refreshing.count(books, names, books.user_id)
+            if not any(exist.values()):
+                books.refuse_unknown()
 
 
 class Reset(_Upkeep):
@@ -218,11 +176,13 @@ What a reservation was for may exist: the next one counts its resources."""
         """Roll them back."""
         context = quota_books.anybody()
         with self.router() as router:
-            found = _late(router.quotas.get_reservations(context))
+            # Not the engine: it needs every service's package.
+            driver = router.quota_driver
+            found = quota_refreshing.late(driver.get_reservations(context))
             if parsed_args.dry_run:
                 self.say(quota_arguments.DRY_RUN)
             else:
-                ended = router.quotas.expire(context)
+                ended = driver.expire(context)
                 if ended != len(found):
                     self.say(f'{ended} ended by this run')
         if not found:
@@ -233,6 +193,53 @@ What a reservation was for may exist: the next one counts its resources."""
         )
 
 
-def _late(found: list[quota.Reservation]) -> list[quota.Reservation]:
-    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
-    return [one for one in found if one.expire <= now]
+class Rollback(base.Lister):
+    """End a reservation that nobody will commit, and give back what it held.
+
+    For one whose process is dead; others end theirs. What it was for may
+    exist: the next reservation counts its resources.
+    """
+
+    notes = f"""\
+columns: {', '.join(quota_columns.RESERVATION)}: the reservation as it was.
+
+The process that holds it, if it lives, gets an error from its commit."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Which one."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'handle', metavar='HANDLE', help='as "quota reservations" has it'
+        )
+        quota_arguments.add_dry_run(parser)
+        return parser
+
+    def take_action(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[Sequence[str], Any]:
+        """Roll it back, and have its usages counted."""
+        context = quota_books.anybody()
+        with self.router() as router:
+            driver = router.quota_driver
+            quota_books.check_tracks(driver)
+            open_ = driver.get_reservations(context)
+            found = [r for r in open_ if r.handle == parsed_args.handle]
+            if not found:
+                raise outcome.RefusedError(
+                    f'no reservation {parsed_args.handle!a} is open; see '
+                    '"quota reservations"'
+                )
+            if parsed_args.dry_run:
+                self.say(quota_arguments.DRY_RUN)
+            for one in () if parsed_args.dry_run else found:
+                driver.rollback(context, one.handle)
+                driver.reset(
+                    context,
+                    sorted(one.deltas),
+                    project_id=one.project_id,
+                    user_id=one.user_id,
+                )
+        return (
+            quota_columns.RESERVATION,
+            [quota_columns.reservation(one) for one in found],
+        )

@@ -162,6 +162,10 @@ class QuotaDriver(base.Driver):
         """
 
     @abc.abstractmethod
+    def get_users(self, context: Context, project_id: str) -> list[str]:
+        """The users of a project whose usages are known, sorted."""
+
+    @abc.abstractmethod
     def get_reservations(
         self,
         context: Context,

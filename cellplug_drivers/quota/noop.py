@@ -83,6 +83,9 @@ class NoopQuota(interfaces.QuotaDriver):
     ) -> dict[str, quota.Usage]:
         return {}
 
+    def get_users(self, context: _Context, project_id: str) -> list[str]:
+        return []
+
     def get_reservations(
         self,
         context: _Context,

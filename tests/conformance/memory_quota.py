@@ -154,6 +154,11 @@ class MemoryQuota(interfaces.QuotaDriver):
                 if key[:2] == (project_id, user_id or '')
             }
 
+    def get_users(self, context, project_id):
+        with self._open_books() as books:
+            users = {key[1] for key in books.rows if key[0] == project_id}
+        return sorted(users - {''})
+
     def get_reservations(self, context, *, project_id=None, user_id=None):
         with self._open_books() as books:
             return [

@@ -227,6 +227,26 @@ class ShowTest(QuotaTestCase):
         self.assertEqual(2, self.by_resource('usage', '--project', 'demo')
                          ['instances']['in_use'])  # fmt: skip
 
+    def test_a_class_that_sets_nothing_is_told(self) -> None:
+        self.quota('class-set', 'gold', 'cores=1')
+        show = ['quota', 'show', '--project', 'demo', '--class']
+        said = "the quota class 'Gold' sets no limit"
+        self.assertIn(said, self.run_command(*show, 'Gold').err)
+        self.assertNotIn('class', self.run_command(*show, 'gold').err)
+
+    def test_plain_text_has_nothing_where_there_is_nothing(self) -> None:
+        show = ['quota', 'show', '--project', 'p', '-c', 'resource', '-c',
+                'in_use', '--sort-column', 'resource', '-f']  # fmt: skip
+        for name, first in (('value', 'cores '), ('csv', '"cores",')):
+            lines = self.run_command(*show, name).out.splitlines()
+            self.assertIn(first, [line.rstrip('"') for line in lines])
+
+    def test_an_unknown_column_is_refused_beside_known_ones(self) -> None:
+        result = self.run_command('quota', 'show', '--project', 'p', '-c',
+                                  'limit', '-c', 'price')  # fmt: skip
+        self.assertEqual(2, result.code)
+        self.assertIn('no column is called price; columns are', result.err)
+
 
 class UsageTest(QuotaTestCase):
     def test_it_is_the_projects_or_the_users(self) -> None:
@@ -341,6 +361,11 @@ class OddDeploymentTest(test_cmd_base.CommandTestCase):
         for argv in (['show', '--project', 'p'], *self.WRITES):
             result = self.run_command('quota', *argv)
             self.assertRefused(result, 'broken', 'tests.unit.helpers_absent')
+        for argv in (['expire'], ['reservations']):
+            self.assertEqual([], self.run_command.json('quota', *argv))
+        self.assertRefused(
+            self.run_command('quota', 'rollback', 'x'), 'no reservation'
+        )
 
     def test_a_driver_that_limits_nothing_says_so(self) -> None:
         self.useFixture(helpers_quota_service.Service(self.run_command))
@@ -392,3 +417,4 @@ class OddDeploymentTest(test_cmd_base.CommandTestCase):
         for argv in (['reservations'], ['expire'], ['expire', '--dry-run']):
             result = self.run_command('quota', *argv, '-f', 'json')
             self.assertEqual([], json.loads(result.out))
+            self.assertIn('no reservation is', result.err)

@@ -51,7 +51,8 @@ def words(text: str) -> str:
 class PageTest(test_cmd_base.CommandTestCase):
     def setUp(self) -> None:
         super().setUp()
-        registration, count, self.block = blocks('.. code-block:: python')
+        examples = blocks('.. code-block:: python')
+        registration, count, self.block, self.late = examples
         (self.points,) = blocks('.. code-block:: toml')
         self.code = PRELUDE + registration + '\n' + count
         folder = self.run_command.folder / 'installed'
@@ -109,3 +110,25 @@ class PageTest(test_cmd_base.CommandTestCase):
             exec(self.block, values)
         self.assertEqual(0, values['at_most'])
         self.assertEqual([context], made)
+
+    def test_a_commit_that_came_too_late_has_the_usage_counted(self) -> None:
+        handle = self.service.reserve('demo', 'u', 60, ago=120, instances=1)
+        self.run_command.json('quota', 'expire')
+        self.run_command.json('quota', 'refresh', '--project', 'demo')
+        values = {
+            'cellplug': cellplug, 'handle': handle, 'project': 'demo',
+            'user': 'u', 'context': cellplug.RequestContext(),
+        }  # fmt: skip
+        with self.service.router() as router:
+            self.assertRaises(
+                cellplug.exception.ReservationNotFound,
+                exec, self.late, {**values, 'router': router},
+            )  # fmt: skip
+        (row,) = [
+            row
+            for row in self.run_command.json(
+                'quota', 'usage', '--project', 'demo'
+            )
+            if row['resource'] == 'instances'
+        ]
+        self.assertTrue(row['refresh_due'])

@@ -68,8 +68,12 @@ class SetTest(test_cmd_quota.QuotaTestCase):
                     'instances=2']  # fmt: skip
             for more in ([], ['--dry-run']):
                 self.assertRefusedUnwritten(
-                    *argv, *more, words=('instances', 'at least 3', 'force')
-                )
+                    *argv, *more,
+                    words=(
+                        'instances', 'at least 3: what is used', '--force',
+                        'nothing was written',
+                    ),
+                )  # fmt: skip
             self.assertUnwritten(*argv, '--force')
             self.quota(*argv, '--force')
             show = ['show', '--project', 'demo', *whose]
@@ -164,7 +168,7 @@ class SetTest(test_cmd_quota.QuotaTestCase):
                 (['class-show', bad], 'CLASS'),
                 (['class-unset', bad, 'cores'], 'CLASS'),
             ):  # fmt: skip
-                self.assertRefusedUnwritten(*argv, words=(name,))
+                self.assertRefusedUnwritten(*argv, code=2, words=(name,))
 
     def test_a_project_is_needed(self) -> None:
         for argv in (['show'], ['usage'], ['refresh'], ['reset'],
@@ -191,6 +195,24 @@ class SetTest(test_cmd_quota.QuotaTestCase):
         self.assertEqual((10, 10), (row['old'], row['new']))
         self.assertEqual({'cores': 30}, self.limits('show', '--project',
                                                     'demo'))  # fmt: skip
+
+    def test_what_was_not_counted_was_not_checked(self) -> None:
+        set_ = ['quota', 'set', '--project', 'demo', 'cores=1', 'file_size=1']
+        result = self.run_command(*set_)
+        self.assertEqual(0, result.code)
+        self.assertIn('cores: not counted yet, so not checked', result.err)
+        self.assertNotIn('file_size', result.err)
+        self.service.use('demo', 'alice', cores=1)
+        self.assertEqual('', self.run_command(*set_).err)
+
+    def test_to_remove_a_limit_may_leave_less_than_is_used(self) -> None:
+        limit = ['--project', 'demo', 'instances']
+        self.quota('set', *limit[:2], 'instances=30')
+        self.service.use('demo', 'alice', instances=12)
+        for more in (['--dry-run'], []):
+            result = self.run_command('quota', 'unset', *limit, *more)
+            self.assertIn('holds then, 10, is below what is used, 12',
+                          result.err)  # fmt: skip
 
 
 class ClassTest(test_cmd_quota.QuotaTestCase):
@@ -253,6 +275,7 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
             ('cores', 'alice', 4, 2, 'corrected'),
             ('instances', None, 2, 3, 'corrected'),
             ('instances', 'alice', 2, 1, 'corrected'),
+            ('networks', None, None, 0, 'added'),
         ]
         argv = self.refresh('--user', 'alice')
         tried = self.assertUnwritten(*argv)
@@ -263,11 +286,16 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
         for row in self.quota(*argv):
             self.assertEqual('unchanged', row['result'])
 
-    def test_without_a_user_the_total_is_shown(self) -> None:
-        (row,) = self.quota(*self.refresh('instances'))
-        self.assertEqual(
-            ('instances', None, 2, 3, 'corrected'), tuple(row.values())
-        )
+    def test_without_a_user_all_who_have_a_usage_are_shown(self) -> None:
+        self.service.use('demo', 'bob', instances=1)
+        expected = [
+            ('instances', None, 3, 3, 'unchanged'),
+            ('instances', 'alice', 2, 1, 'corrected'),
+            ('instances', 'bob', 3, 2, 'corrected'),
+        ]
+        tried = self.assertUnwritten(*self.refresh('instances'))
+        self.assertEqual(expected, [tuple(row.values()) for row in tried])
+        self.assertEqual(tried, self.quota(*self.refresh('instances')))
         usage = self.by_resource('usage', '--project', 'demo',
                                  '--user', 'alice')  # fmt: skip
         self.assertEqual(1, usage['instances']['in_use'])
@@ -279,15 +307,27 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
         result = self.run_command('quota', *self.refresh(), '-f', 'json')
         self.assertEqual(
             [('cores', None, 4, 18, 'corrected'),
-             ('instances', None, 2, None, 'kept')],
+             ('cores', 'alice', 4, 2, 'corrected'),
+             ('instances', None, 2, None, 'kept'),
+             ('instances', 'alice', 2, 1, 'corrected'),
+             ('instances', 'bob', 2, None, 'kept'),
+             ('networks', None, None, 0, 'added')],
             [tuple(row.values()) for row in result.json],
         )  # fmt: skip
         self.assertEqual(tried, result.json)
-        self.assertIn('something was reserved of meanwhile', result.err)
+        (held,) = self.quota('reservations')
+        self.assertIn(
+            'kept: instances: a reservation is open on it until '
+            f'{held["expire"]}; see "quota reservations"',
+            result.err,
+        )
         with self.service.router() as router:
             router.quotas.rollback(cellplug.RequestContext(), handle)
-        (row,) = self.quota(*self.refresh('instances'))
-        self.assertEqual('corrected', row['result'])
+        rows = self.quota(*self.refresh('instances'))
+        self.assertEqual(
+            {None: 'corrected', 'alice': 'unchanged', 'bob': 'unchanged'},
+            {row['user_id']: row['result'] for row in rows},
+        )
 
     def test_a_reservation_past_its_time_keeps_nothing(self) -> None:
         self.service.reserve('demo', 'bob', expire=60, ago=120, instances=1)
@@ -312,11 +352,28 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
                     words=('file_size is not reservable',),
                 )  # fmt: skip
 
-    def test_what_was_never_counted_is_left_out(self) -> None:
-        result = self.run_command('quota', *self.refresh('networks'),
-                                  '-f', 'json')  # fmt: skip
-        self.assertEqual((0, []), (result.code, result.json))
-        self.assertIn('the first reservation', result.err)
+    def test_what_was_never_counted_is_counted(self) -> None:
+        row = {'project_id': 'old', 'user_id': 'eve', 'cores': 30}
+        self.service.create('cell1', row, row)
+        argv = ['refresh', '--project', 'old', '--user', 'eve']
+        expected = [
+            ('cores', None, None, 60, 'added'),
+            ('cores', 'eve', None, 60, 'added'),
+            ('instances', None, None, 2, 'added'),
+            ('instances', 'eve', None, 2, 'added'),
+            ('networks', None, None, 0, 'added'),
+        ]
+        tried = self.assertUnwritten(*argv)
+        self.assertEqual(expected, [tuple(row.values()) for row in tried])
+        self.assertEqual(tried, self.quota(*argv))
+        self.assertEqual([], self.quota('reservations'))
+        usage = self.by_resource('usage', '--project', 'old')
+        # More than the limit: what exists is counted all the same.
+        self.assertEqual((60, 0), (usage['cores']['in_use'],
+                                   usage['cores']['reserved']))  # fmt: skip
+        self.assertRefusedUnwritten(
+            'set', '--project', 'old', 'cores=59', words=('at least 60',)
+        )
 
     def test_a_reset_has_the_next_reservation_count(self) -> None:
         argv = ['reset', '--project', 'demo', 'instances']
@@ -335,6 +392,26 @@ class RefreshTest(test_cmd_quota.QuotaTestCase):
         self.service.reserve('demo', 'bob', instances=1)
         usage = self.by_resource('usage', '--project', 'demo')
         self.assertEqual(3, usage['instances']['in_use'])
+
+
+class RollbackTest(test_cmd_quota.QuotaTestCase):
+    def test_a_dead_reservation_is_ended_by_its_handle(self) -> None:
+        dead = self.service.reserve('demo', 'alice', cores=2)
+        left = self.service.reserve('demo', 'alice', cores=1)
+        tried = self.assertUnwritten('rollback', dead)
+        self.assertEqual([dead], [row['handle'] for row in tried])
+        self.assertEqual(tried, self.quota('rollback', dead))
+        rows = self.quota('reservations')
+        self.assertEqual([left], [row['handle'] for row in rows])
+        usage = self.by_resource('usage', '--project', 'demo')
+        self.assertEqual(
+            {'in_use': 0, 'reserved': 1, 'used': 1, 'refresh_due': True},
+            usage['cores'],
+        )
+        for more in ([], ['--dry-run']):
+            self.assertRefusedUnwritten(
+                'rollback', dead, *more, words=('no reservation', dead)
+            )
 
 
 class ExpireTest(test_cmd_quota.QuotaTestCase):

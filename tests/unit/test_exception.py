@@ -108,3 +108,18 @@ class TestExceptions(testtools.TestCase):
             "the database of cell 'cell1' (uuid) is unavailable: it is down",
             str(error),
         )
+
+    def test_over_quota_carries_its_numbers(self):
+        error = exception.OverQuota(
+            ['cores'], {'cores': 80}, {'cores': 78}, {'cores': 2}
+        )
+        self.assertEqual(
+            'over quota for: cores (limit 80, used 78, free 2)', str(error)
+        )
+
+    def test_a_limit_that_cannot_be_set_says_which_bound_it_is(self):
+        error = exception.LimitNotSettable('cores', 3, 4, -1)
+        self.assertIn('at least 4: what is used, or the sum', str(error))
+        for limit in (6, -1):
+            error = exception.LimitNotSettable('cores', limit, 4, 5)
+            self.assertIn("at most 5: what the project's other", str(error))

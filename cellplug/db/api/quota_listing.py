@@ -44,6 +44,16 @@ def get_usages(
     }
 
 
+def get_users(session: tables.Handle, project_id: str) -> list[str]:
+    """The users of a project that have a usage, sorted."""
+    query = (
+        sa.select(_usage.c.user_id)
+        .where(_usage.c.project_id == project_id, _usage.c.user_id != TOTAL)
+        .distinct()
+    )
+    return sorted(session.execute(query).scalars())
+
+
 def get_reservations(
     session: tables.Handle, project_id: str | None, user_id: str | None
 ) -> list[quota.Reservation]:

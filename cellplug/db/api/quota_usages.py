@@ -24,6 +24,7 @@ from cellplug.db.api.quota_ending import late
 from cellplug.db.api.quota_ending import usages_of
 from cellplug.db.api.quota_listing import get_reservations
 from cellplug.db.api.quota_listing import get_usages
+from cellplug.db.api.quota_listing import get_users
 from cellplug.db.api.quota_taking import Entry
 from cellplug.db.api.quota_taking import Freshness
 from cellplug.db.api.quota_taking import ordered
@@ -44,6 +45,7 @@ __all__ = [
     'end',
     'get_reservations',
     'get_usages',
+    'get_users',
     'late',
     'lock',
     'look',

@@ -35,6 +35,10 @@ def _get_usages(context: _Context, project_id: str, user_id: str) -> _Usages:
     return _queries.get_usages(context.session, project_id, user_id)
 
 
+def _get_users(context: _Context, project_id: str) -> list[str]:
+    return _queries.get_users(context.session, project_id)
+
+
 def _get_reservations(
     context: _Context, project_id: str | None, user_id: str | None
 ) -> list[quota.Reservation]:
@@ -100,6 +104,7 @@ class DatabaseQuota(interfaces.QuotaDriver):
             settings, host, own, self._counting, self._endings
         )
         self._usages: Callable[..., _Usages] = reader(_get_usages)
+        self._users: Callable[..., list[str]] = reader(_get_users)
         self._reservations: Callable[..., list[quota.Reservation]] = reader(
             _get_reservations
         )
@@ -163,6 +168,9 @@ class DatabaseQuota(interfaces.QuotaDriver):
         user_id: str | None = None,
     ) -> _Usages:
         return self._usages(context, project_id, user_id or _queries.TOTAL)
+
+    def get_users(self, context: _Context, project_id: str) -> list[str]:
+        return self._users(context, project_id)
 
     def get_reservations(
         self,
