@@ -94,7 +94,7 @@ class QuotaEngine(checks.Checks):
             quota.expiry(expire, now=self._clock(), default=0)
         except ValueError as exc:
             raise exception.InvalidInput('expire', str(exc)) from None
-        return self._driver.reserve(
+        handle = self._driver.reserve(
             context,
             wanted,
             project_id=project_id,
@@ -105,6 +105,9 @@ class QuotaEngine(checks.Checks):
             quota_class=quota_limits.class_of(context, project_id),
             per_project=self._known.per_project(wanted),
         )
+        # Not to be done twice: ``router.run`` looks at it.
+        context._request_state.act()
+        return handle
 
     def commit(self, context: Context, handle: str) -> None:
         """Turn a reservation into use.
@@ -115,6 +118,7 @@ class QuotaEngine(checks.Checks):
             whoever counted after the expiry may have counted too early.
         """
         self._driver.commit(context, _checked_handle(handle))
+        context._request_state.act()
 
     def rollback(self, context: Context, handle: str) -> None:
         """Give back what was reserved; one that ended before is ignored."""

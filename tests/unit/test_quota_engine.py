@@ -39,6 +39,14 @@ class TestReserving(helpers_engine.EngineTestCase):
             exception.ReservationNotFound, self.quotas.commit, stranger, handle
         )
 
+    def test_a_request_that_reserved_or_committed_has_done_something(self):
+        before = self.context._request_state.acted
+        handle = self.reserve(instances=2)
+        reserved = self.context._request_state.acted
+        self.assertIsNot(before, reserved)
+        self.quotas.commit(self.context, handle)
+        self.assertIsNot(reserved, self.context._request_state.acted)
+
     def test_deltas_stand_in_a_mapping_or_in_arguments_or_in_both(self):
         self.reserve({'instances': 1}, cores=2)
         self.assertEqual((5, 0, 1), self.usage('instances'))
