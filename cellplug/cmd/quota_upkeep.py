@@ -68,12 +68,12 @@ class Refresh(_Upkeep):
     """
 
     notes = f"""\
-columns: {', '.join(_REFRESHED)}: a row for the total (user_id null), and one
-  for each user that has a usage, or for --user; in_use as it was before
-  (null: not known); counted (null: not stored); result: corrected, unchanged,
-  added (it was never counted before), or kept (a reservation is open on it,
-  or something was reserved meanwhile: the count may be wrong, and was not
-  stored)
+columns: {', '.join(_REFRESHED)}: a row for
+  the total (user_id null), and one for each user that has a usage, or for
+  --user; in_use as it was before (null: not known); counted (null: not
+  stored); result: corrected, unchanged, added (it was never counted before),
+  or kept (a reservation is open on it, or something was reserved meanwhile:
+  the count may be wrong, and was not stored)
 
 A cell that does not answer is an error, unless [quota_database]
 unanswered_cells says otherwise; with --dry-run it always is."""
@@ -118,9 +118,10 @@ class Reset(_Upkeep):
     """
 
     notes = f"""\
-columns: {', '.join(_RESET)}: the usages of the project, or with --user of the
-  user; whether the next reservation would have counted it (was_due), and that
-  it does now (refresh_due)"""
+columns: {', '.join(_RESET)}: the
+  usages of the project, or with --user of the user; whether the next
+  reservation would have counted it (was_due), and that it does now
+  (refresh_due)"""
 
     def take_action(
         self, parsed_args: argparse.Namespace

@@ -25,6 +25,16 @@ class CountingChecks(quota_base.QuotaCase):
         super().setUp()
         self.skip_own(CountingChecks, Capability.RESERVATIONS)
 
+    def test_the_users_that_have_a_usage_are_named(self) -> None:
+        self.assertEqual([], self.users())
+        self.reserve(servers=1)
+        self.reserve(user='other', servers=1)
+        self.assertEqual(sorted([USER, 'other']), self.users())
+
+    def users(self) -> list[str]:
+        found: list[str] = self.subject.get_users(self.context, self.project)
+        return found
+
     # -- what is not known yet ---------------------------------------------
 
     def test_what_exists_already_is_counted_first(self) -> None:
