@@ -466,6 +466,13 @@ class TestBrokenCounting(helpers.BrokenTestCase):
 
         self.assert_caught(Broken, 'a_user_who_is_new_is_counted')
 
+    def test_the_total_is_taken_for_a_user(self) -> None:
+        class Broken(Correct):
+            def get_users(self, *whose: Any) -> list[str]:
+                return ['', *super().get_users(*whose)]
+
+        self.assert_caught(Broken, 'the_users_that_have_a_usage_are_named')
+
     def test_everything_is_counted_always(self) -> None:
         class Broken(Correct):
             def _due(self, key: Any) -> bool:
