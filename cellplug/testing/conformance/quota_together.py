@@ -37,7 +37,7 @@ class TogetherChecks(quota_base.QuotaCase):
     def test_exactly_the_limit_is_admitted(self) -> None:
         self.use(cores=1)
         own = self.project
-        for number in doing.rounds(3):
+        for number in doing.rounds(3, 100, 1.0):
             self.project = f'{own}-{number}'
             handles = doing.together(THREADS, self._try)
             self.assertEqual(LIMIT, len([one for one in handles if one]))
