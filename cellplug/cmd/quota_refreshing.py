@@ -23,6 +23,9 @@ Row = tuple[Any, ...]
 Held = dict[tuple[str, str | None], datetime.datetime]
 """Until when a reservation is open, by resource and user (None: total)."""
 
+_ENDED = datetime.datetime.min  # noqa: DTZ901 (no zone, as expire)
+"""Of a reservation that began and ended while the cells were counted."""
+
 
 class Counted:
     """A project's usages before and after a refresh.
@@ -87,11 +90,10 @@ class Counted:
             level: {n: u.in_use for n, u in books.usages(level).items()}
             for level in self.levels
         }
-        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        held.update(holding(books))
         known = {name for name, _ in held}
         for name in kept - known:
-            # What was reserved since has ended, or will.
-            held.update({(name, level): now for level in self.levels})
+            held.update({(name, level): _ENDED for level in self.levels})
         self.held = {key: t for key, t in held.items() if key[0] in kept}
 
     def _add(self) -> None:
@@ -104,6 +106,16 @@ class Counted:
             ]
             if unknown:
                 add(self._books, unknown, level)
+
+    def kept(self) -> dict[str, datetime.datetime | None]:
+        """What was not stored, and until when something is reserved of it."""
+        found: dict[str, datetime.datetime] = {}
+        for (name, _), until in self.held.items():
+            found[name] = max(until, found.get(name, until))
+        return {
+            name: None if until == _ENDED else until
+            for name, until in sorted(found.items())
+        }
 
     def rows(self) -> Iterator[Row]:
         """Resource, user, in use as it was, counted, and what came of it."""

@@ -91,13 +91,14 @@ unanswered_cells says otherwise; with --dry-run it always is."""
                 found.store()
         rows = list(found.rows())
         self.end(parsed_args, rows)
-        held = {n: t for (n, _), t in sorted(found.held.items(), key=str)}
-        for name in dict.fromkeys(held):
-            until = max(t for (n, _), t in found.held.items() if n == name)
-            self.say(
-                f'kept: {name}: a reservation is open on it until '
-                f'{quota_columns.moment(until)}; see "quota reservations"'
-            )
+        for name, until in found.kept().items():
+            why = 'something was reserved of it meanwhile; run it again'
+            if until is not None:
+                why = (
+                    'a reservation is open on it until '
+                    f'{quota_columns.moment(until)}; see "quota reservations"'
+                )
+            self.say(f'kept: {name}: {why}')
         return _REFRESHED, quota_columns.table(rows, amounts=[2, 3])
 
     def refuse_unknown(
