@@ -334,22 +334,21 @@ class History:
 
     def reserve(self, user, deltas, expire, silent, meanwhile) -> None:
         known = dict(self.books)
-        # Those that are in force now, whatever is set while it counts.
-        limits = {key: self.limit(key) for key in keys(user, deltas)}
-        ends = self.test.clock() + expire
         with self.counting(silent, meanwhile):
             try:
                 handle = self.quotas.reserve(
                     self.context(user), deltas, expire=expire
                 )
             except exception.OverQuota as exc:
-                over = self.over(limits, deltas, 1)
+                over = self.over(user, deltas, 1)
                 self.check(over == exc.overs, f'{exc}; it is {over}')
             else:
+                # Its time runs from now: what counting took costs none.
+                ends = self.test.clock() + expire
                 request = Request(user, deltas, handle, ends)
                 self.requests.append(request)
                 self.open[handle] = request
-                over = self.over(limits, deltas, 0)
+                over = self.over(user, deltas, 0)
                 self.check(not over, f'{over} were admitted')
             if not meanwhile:
                 self.books = self.read_books()
@@ -367,11 +366,14 @@ class History:
         if len(self.requests) > before:
             self.commit(before)
 
-    def over(self, limits: Any, deltas: Any, times: int) -> list[str]:
-        """The resources over a limit, with the deltas so many times more."""
+    def over(self, user: Any, deltas: Any, times: int) -> list[str]:
+        """The resources over a limit, with the deltas so many times more.
+
+        By the limits of now: those that were set while it counted hold.
+        """
         books, found = self.read_books(), set()
-        for key, limit in limits.items():
-            delta = deltas[key[1]]
+        for key in keys(user, deltas):
+            limit, delta = self.limit(key), deltas[key[1]]
             used = books[key].in_use + books[key].reserved + delta * times
             if delta >= 0 and 0 <= limit < used:
                 found.add(key[1])
