@@ -357,6 +357,8 @@ def describe(
         ratios = [
             a.rate / b.rate
             for a, b in zip(slices[one], slices[other], strict=True)
+            # A disk that stands still for a slice lets nothing end in it.
+            if b.rate
         ]
         return statistics.median(ratios), *measuring.quartiles(ratios)
 

@@ -197,8 +197,12 @@ def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
         record.info['cellplug_idle_since'] = time.monotonic()
         # Nothing idle keeps a transaction that is over, and its session.
         record.info.pop('cellplug_frame', None)
+        if record.info.pop('cellplug_pool', engine.pool) is not engine.pool:
+            # Its pool was replaced, and should not keep it.
+            record.invalidate()
 
     def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
+        record.info['cellplug_pool'] = engine.pool
         since = record.info.get('cellplug_idle_since')
         if since is None or time.monotonic() - since < seconds:
             return

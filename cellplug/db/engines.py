@@ -44,11 +44,15 @@ class Manager:
         return self._writer.get_sessionmaker()
 
     def drop_idle(self) -> None:
-        """Close what nobody uses now, and the rest when it comes back."""
+        """Close what nobody uses now, and the rest when it comes back.
+
+        To a pool that was replaced, see :mod:`.connecting`. A listener that
+        is added here would meet threads that go through the listeners.
+        """
         engine = self.engine
         old = engine.pool
         engine.dispose()
-        sa.event.listen(old, 'checkin', _close_connection)
+        # Once more: something may have come back before it was replaced.
         old.dispose()
 
 
@@ -246,10 +250,6 @@ class Engines:
         managers = list(self._managers.values())
         if sum(map(_connections, managers)) > self.settings.budget:
             self.drop_idle(but=self._managers.get(key))
-
-
-def _close_connection(dbapi_connection: Any, record: Any) -> None:
-    record.invalidate()
 
 
 def _connections(manager: Manager) -> int:

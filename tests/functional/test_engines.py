@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import gc
 import logging
@@ -273,6 +274,31 @@ class BudgetTests:
             self.assertNoConnections(one)
             self.assertEqual(2, len(helpers.connections(two)))
             self.assertEqual(['cell1'], self.words(self.targeted('cell1')))
+
+    def test_a_connection_that_is_just_coming_back_is_closed_as_well(self):
+        self.deploy(1)
+        (cell,) = self.deployment.cells
+        engine = self.database.get_engine(self.targeted('cell1'))
+        coming, closed = threading.Event(), threading.Event()
+
+        def pause(*_):
+            coming.set()
+            closed.wait(databases.PATIENCE)
+
+        sa.event.listen(engine.pool, 'checkin', pause, insert=True)
+
+        def work():
+            with engine.connect() as connection:
+                connection.execute(sa.text('SELECT 1'))
+
+        race = concurrent.futures.ThreadPoolExecutor(1)
+        self.addCleanup(race.shutdown)
+        worked = race.submit(work)
+        self.assertTrue(coming.wait(databases.PATIENCE))
+        self.router._registry.engines(cell.uuid).drop_idle()
+        closed.set()
+        worked.result(databases.PATIENCE)
+        self.assertNoConnections(cell.database_connection)
 
     def _grow_old(self, uuid_):
         """As if the cell had not been used for longer than idle_timeout."""
