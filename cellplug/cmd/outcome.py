@@ -63,7 +63,9 @@ def explain(error: Exception) -> Outcome:
         return Outcome(FAILED, _one_line(error))
     refused = _refused(error)
     if refused:
-        return Outcome(FAILED, f'the database refused: {refused}')
+        return Outcome(
+            FAILED, f'the database refused: {refused}{_notes(error)}'
+        )
     return Outcome(
         UNFORESEEN,
         f'unforeseen {type(error).__name__}: {_one_line(error)} '
@@ -72,7 +74,13 @@ def explain(error: Exception) -> Outcome:
 
 
 def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())
+    return ' '.join(f'{error}{_notes(error)}'.split())
+
+
+def _notes(error: Exception) -> str:
+    """What was noted on the error's way, such as the cell."""
+    notes = getattr(error, '__notes__', ())
+    return f' ({"; ".join(notes)})' if notes else ''
 
 
 def _refused(error: Exception) -> str:

@@ -94,7 +94,9 @@ class QuotaTestCase(helpers.DeploymentTestCase):
     def option(self, name, value):
         self.deployment.conf.set_override(name, value, 'quota_database')
 
-    def reserve(self, limit=-1, user=USER, expire=None, **deltas):
+    def reserve(
+        self, limit=-1, user=USER, expire=None, quota_class=None, **deltas
+    ):
         return self.driver.reserve(
             self.context(),
             deltas,
@@ -103,6 +105,7 @@ class QuotaTestCase(helpers.DeploymentTestCase):
             defaults=dict.fromkeys(deltas, limit),
             count=self.cells.count,
             expire=expire,
+            quota_class=quota_class,
         )
 
     def commit(self, handle):

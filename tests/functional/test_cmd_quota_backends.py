@@ -56,7 +56,8 @@ class QuotaMixin:
         tried = self.assertUnwritten(*argv)
         self.assertEqual(
             [('cores', None, 1, 24), ('cores', 'alice', 1, 0),
-             ('instances', None, 1, 3), ('instances', 'alice', 1, 0)],
+             ('instances', None, 1, 3), ('instances', 'alice', 1, 0),
+             ('networks', None, None, 0)],
             [tuple(row.values())[:4] for row in tried],
         )  # fmt: skip
         self.assertEqual(tried, self.quota(*argv))

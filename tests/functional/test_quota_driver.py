@@ -370,15 +370,79 @@ class DriverTests(ReserveTests, EndTests, TogetherTests):
     pass
 
 
-class TestDriverOnSqlite(DriverTests, helpers.QuotaTestCase):
+class LevelTests:
+    """The limit that holds, where usages are known: the first that is set."""
+
+    def hold(self, most, **who):
+        """So much may be reserved at once, and not one more."""
+        error = self.assertRaises(
+            exception.OverQuota, self.reserve, limit=9, cores=most + 1, **who
+        )
+        self.assertEqual({'cores': most}, error.limits)
+        self.rollback(self.reserve(limit=9, cores=most, **who))
+
+    def set_class(self, name, limit):
+        self.driver.set_class_limits(
+            self.context(), {'cores': limit}, quota_class=name
+        )
+
+    def set(self, limit, user=None):
+        self.driver.set_limits(
+            self.context(),
+            {'cores': limit},
+            project_id=helpers.PROJECT,
+            user_id=user,
+        )
+
+    def test_each_level_comes_before_the_next(self):
+        self.use(cores=0)
+        self.hold(9)
+        self.hold(9, quota_class='gold')
+        self.set_class('default', 8)
+        self.hold(8)
+        self.hold(8, quota_class='gold')
+        self.hold(8, quota_class='default')
+        self.set_class('gold', 7)
+        self.hold(8)
+        self.hold(7, quota_class='gold')
+        self.set(6)
+        self.hold(6)
+        self.hold(6, quota_class='gold', user=None)
+        self.set(5, helpers.USER)
+        self.hold(5)
+        self.hold(6, user=None)
+
+    def test_unlimited_is_a_limit_that_comes_before_the_next(self):
+        self.use(cores=0)
+        self.set_class('default', 1)
+        self.set(-1)
+        self.rollback(self.reserve(limit=1, cores=100))
+        self.set(2, helpers.USER)
+        self.hold(2)
+        self.set(0)
+        self.set(-1, helpers.USER)
+        self.hold(0)
+
+    def test_what_gives_back_needs_no_limit(self):
+        self.use(cores=5)
+        self.set(0)
+        self.commit(self.reserve(cores=-2))
+        self.assertEqual(((3, 0), (3, 0)), self.usages())
+
+
+class TestDriverOnSqlite(DriverTests, LevelTests, helpers.QuotaTestCase):
     test_a_lost_conflict_is_repeated = None  # there is one writer
 
 
-class TestDriverOnMariaDB(DriverTests, LossTests, helpers.QuotaTestCase):
+class TestDriverOnMariaDB(
+    DriverTests, LevelTests, LossTests, helpers.QuotaTestCase
+):
     backend = 'mariadb'
 
 
-class TestDriverOnPostgreSQL(DriverTests, LossTests, helpers.QuotaTestCase):
+class TestDriverOnPostgreSQL(
+    DriverTests, LevelTests, LossTests, helpers.QuotaTestCase
+):
     backend = 'postgresql'
 
 

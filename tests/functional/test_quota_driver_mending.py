@@ -297,20 +297,29 @@ class MendingTests(ClampTests, ExpiryTests, KeptTests, LimitsOfNowTests):
 
 class TestMendingOnSqlite(MendingTests, helpers.QuotaTestCase):
     def test_a_plain_refusal_is_cheap(self):
-        """The limits, the UPDATE that finds no room, and one look why."""
+        """The UPDATE that finds no room, the limits, and one look why."""
         self.use(cores=1)
         self.set(cores=1)
+        seen = self._statements()
+        self.assertRaises(exception.OverQuota, self.reserve, cores=1)
+        self.assertEqual(['UPDATE', 'SELECT', 'SELECT'], seen)
+
+    def test_what_is_admitted_is_not_looked_up_before(self):
+        self.use(cores=1)
+        seen = self._statements()
+        self.reserve(cores=1)
+        self.assertEqual(['UPDATE', 'UPDATE', 'INSERT'], seen)
+
+    def _statements(self):
+        """The first words of those to come."""
         seen = []
 
         def see(connection, cursor, statement, *more):
-            seen.append(statement.split()[0])
+            if not statement.startswith('BEGIN'):
+                seen.append(statement.split()[0])
 
         sa.event.listen(self.engine(), 'before_cursor_execute', see)
-        self.assertRaises(exception.OverQuota, self.reserve, cores=1)
-        self.assertEqual(
-            ['SELECT', 'UPDATE', 'SELECT'],
-            [one for one in seen if one != 'BEGIN'],
-        )
+        return seen
 
 
 class TestMendingOnMariaDB(MendingTests, helpers.QuotaTestCase):

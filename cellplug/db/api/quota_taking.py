@@ -7,7 +7,8 @@ So nobody waits for somebody who waits for him.
 
 What admits is the condition of the UPDATE itself. The database evaluates it
 on the row's newest version, with the row locked, so no two transactions can
-both take the last of a limit; nothing that was read before plays a part.
+both take the last of a limit; nothing that was read before plays a part. The
+limit is looked up by that statement as well, unless it may stand in a cell.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 from cellplug.db import prepared_writes
 from cellplug.db import tables
 from cellplug.db.api import models
+from cellplug.db.api import quota_room
 from cellplug.objects import quota
 
 _usage = models.quota_usages
@@ -41,7 +43,8 @@ class Entry:
     """One usage that a reservation changes.
 
     :ivar user_id: :data:`TOTAL` for the project's.
-    :ivar limit: -1 for none.
+    :ivar limit: -1 for none. Of a :class:`Taking` that looks limits up, the
+        one that holds where none is set.
     """
 
     resource: str
@@ -92,6 +95,8 @@ class Taking:
 
     :ivar entries: in the order of locks; see :func:`ordered`.
     :ivar expire: milliseconds since 1970.
+    :ivar looks_up: whether the statements look for the limits themselves.
+    :ivar quota_class: where they look, too; None for ``default`` alone.
     """
 
     handle: str
@@ -100,6 +105,8 @@ class Taking:
     expire: int
     now: datetime.datetime
     freshness: Freshness
+    looks_up: bool = False
+    quota_class: str | None = None
 
 
 def ordered(entries: Sequence[Entry]) -> tuple[Entry, ...]:
@@ -117,16 +124,30 @@ def take(session: tables.Handle, taking: Taking, *, due: bool = False) -> bool:
     """
     freshness = taking.freshness
     until, horizon = freshness.until_refresh, freshness.horizon
-    update = _UPDATES[bool(until), horizon is not None and not due, due]
-    values: dict[str, Any] = {'project': taking.project_id, 'now': taking.now}
+    variant = bool(until), horizon is not None and not due, due
+    update = _UPDATES[variant]
+    shared: dict[str, Any] = {'project': taking.project_id, 'now': taking.now}
     if until:
-        values['until'] = until
+        shared['until'] = until
     if horizon is not None and not due:
-        values['horizon'], values['latest'] = horizon, freshness.latest
+        shared['horizon'], shared['latest'] = horizon, freshness.latest
     for entry in taking.entries:
-        values['name'], values['owner'] = entry.resource, entry.user_id
-        values['held'], values['room'] = entry.held, entry.room
-        if update.change(session, values) != 1:
+        values = {
+            **shared,
+            'name': entry.resource,
+            'owner': entry.user_id,
+            'held': entry.held,
+        }
+        if taking.looks_up and entry.delta >= 0:
+            values['default'] = entry.limit
+            if taking.quota_class is not None:
+                values['quota_class'] = taking.quota_class
+            levels = entry.user_id != TOTAL, taking.quota_class is not None
+            changed = _LOOKING_UP[variant, levels].change(session, values)
+        else:
+            values['room'] = entry.room
+            changed = update.change(session, values)
+        if changed != 1:
             return False
     _insert(session, taking)
     return True
@@ -146,7 +167,10 @@ def _countdown() -> sa.ColumnElement[Any]:
     )
 
 
-def _update(until: bool, aged: bool, due: bool) -> prepared_writes.Change:
+def _update(
+    variant: tuple[bool, bool, bool], room: sa.ColumnElement[int]
+) -> prepared_writes.Change:
+    until, aged, due = variant
     values: dict[sa.Column[Any], Any] = {
         _usage.c.reserved: _usage.c.reserved + sa.bindparam('held'),
         _usage.c.version: _usage.c.version + _ONE,
@@ -154,7 +178,7 @@ def _update(until: bool, aged: bool, due: bool) -> prepared_writes.Change:
     }
     where = [
         *is_usage(),
-        _usage.c.in_use + _usage.c.reserved <= sa.bindparam('room'),
+        _usage.c.in_use + _usage.c.reserved <= room,
     ]
     if not due:
         where += [sa.not_(_usage.c.refresh_due), _usage.c.in_use >= _ZERO]
@@ -182,13 +206,21 @@ def is_usage(suffix: str = '') -> list[sa.ColumnElement[bool]]:
     ]
 
 
+_EITHER = (False, True)
+_VARIANTS = tuple(itertools.product(_EITHER, _EITHER, _EITHER))
 _UPDATES = types.MappingProxyType(
-    {
-        variant: _update(*variant)
-        for variant in itertools.product((False, True), repeat=3)
-    }
+    {variant: _update(variant, sa.bindparam('room')) for variant in _VARIANTS}
 )
 """By whether until_refresh and max_age count, and due usages will do."""
+
+_LOOKING_UP = types.MappingProxyType(
+    {
+        (variant, levels): _update(variant, quota_room.room(*levels))
+        for variant in _VARIANTS
+        for levels in itertools.product(_EITHER, _EITHER)
+    }
+)
+"""Likewise, and by whose limits are looked for, see :mod:`.quota_room`."""
 
 
 def _insert_statement(count: int) -> prepared_writes.Change:

@@ -43,11 +43,7 @@ class _NotTaken(Exception):
 
 
 def _take(context: _Context, plan: planning.Plan) -> None:
-    """Look up the limits, and reserve, in one transaction.
-
-    Nothing is locked before the limits are known; and of a process that only
-    reserves and commits, the database serves one connection, not two.
-    """
+    """Reserve straight away, or find that something is in the way."""
     taking = plan(context)
     if not _queries.take(context.session, taking):
         raise _NotTaken(taking)
@@ -78,7 +74,7 @@ class Request:
     """
 
     taking: _queries.Taking
-    prepare: Callable[[], planning.Plan]
+    prepare: Callable[..., planning.Plan]
     count: contract.Count
     counted: bool = False
 
@@ -109,7 +105,7 @@ class Admission:
         )
 
     def reserve(
-        self, prepare: Callable[[], planning.Plan], count: contract.Count
+        self, prepare: Callable[..., planning.Plan], count: contract.Count
     ) -> None:
         """Reserve all of it, or nothing.
 
@@ -120,12 +116,14 @@ class Admission:
             did not answer.
         """
         try:
-            self._take(self._own, prepare())
+            self._take(self._own, prepare(look_up=False))
         except _NotTaken as exc:
-            request = Request(exc.taking, prepare, count)
+            taking = exc.taking
         else:
             return
-        self._look_closer(request)
+        if taking.looks_up:
+            taking = prepare()(self._own)
+        self._look_closer(Request(taking, prepare, count))
 
     def _look_closer(self, request: Request) -> None:
         """Find out what was in the way, and mend what can be mended."""

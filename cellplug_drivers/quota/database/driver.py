@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Callable
@@ -51,8 +52,8 @@ class DatabaseQuota(interfaces.QuotaDriver):
     *When it is right.* Always: it is the default. No limit is exceeded,
     however many processes reserve at once, and none has to know of another.
 
-    *What it costs.* To reserve: one query for the limits, one UPDATE for
-    each usage (a project's total and the user's, for each resource), one
+    *What it costs.* To reserve: one UPDATE for each usage (a project's total
+    and the user's, for each resource), which looks its limit up, and one
     INSERT. To commit or roll back: one DELETE, and an UPDATE for each usage.
     Requests of one project follow each other through its totals; those of
     different projects do not meet.
@@ -209,7 +210,7 @@ class DatabaseQuota(interfaces.QuotaDriver):
             expire=expire,
         )
         self._admission.reserve(
-            lambda: self._planning.prepare(context, wanted), count
+            functools.partial(self._planning.prepare, context, wanted), count
         )
         return wanted.handle
 

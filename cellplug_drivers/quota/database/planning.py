@@ -44,11 +44,16 @@ class Planning:
         self._settings = settings
         self._limits = limits
 
-    def prepare(self, context: _Context, wanted: Wanted) -> Plan:
+    def prepare(
+        self, context: _Context, wanted: Wanted, *, look_up: bool = True
+    ) -> Plan:
         """The plan of one attempt.
 
         To be called with no transaction open: as long as limits may stand in
         cells, those are asked here.
+
+        :param look_up: whether the plan knows the limits. Else the statements
+            that reserve look for them: it is a query less.
         """
         who = (wanted.project_id, wanted.user_id, wanted.quota_class)
         known = None
@@ -56,7 +61,9 @@ class Planning:
             known = self._limits.resolve(context, *who, wanted.deltas)
 
         def plan(own: _Context) -> _queries.Taking:
-            limits = known or self._limits.resolve(own, *who)
+            limits = known
+            if limits is None and look_up:
+                limits = self._limits.resolve(own, *who)
             # Not before the counting: none shall be born expired.
             now = self._settings.now()
             return _queries.Taking(
@@ -66,20 +73,29 @@ class Planning:
                 expire=self._settings.expiry(wanted.expire, now),
                 now=quota_settings.moment(now),
                 freshness=self._settings.freshness(now),
+                looks_up=limits is None,
+                quota_class=_class(wanted),
             )
 
         return plan
 
 
+def _class(wanted: Wanted) -> str | None:
+    """The class to look in beside ``default``."""
+    name = wanted.quota_class
+    return None if name == db.limit_queries.DEFAULT_CLASS else name
+
+
 def _entries(
-    wanted: Wanted, limits: levels.Resolved
+    wanted: Wanted, limits: levels.Resolved | None
 ) -> tuple[_queries.Entry, ...]:
     """What the reservation changes, in the order of locks."""
     user_id, entries = wanted.user_id, []
+    of_project, of_user = (limits.project, limits.user) if limits else ({}, {})
     for resource, delta in wanted.deltas.items():
-        owners = [(_queries.TOTAL, limits.project)]
+        owners = [(_queries.TOTAL, of_project)]
         if user_id is not None and resource not in wanted.per_project:
-            owners.append((user_id, limits.user))
+            owners.append((user_id, of_user))
         for owner, named in owners:
             limit = _limit(resource, named, wanted.defaults)
             entries.append(_queries.Entry(resource, owner, delta, limit))
