@@ -12,13 +12,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import os
-import queue
 import signal
 import sys
 import threading
 import types
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,7 +32,7 @@ from cellplug.lab import database
 from cellplug.lab import processes
 
 _STOP = 'stop'
-_ORDERS = types.MappingProxyType(
+_ORDERS: Mapping[int, str] = types.MappingProxyType(
     {
         signal.SIGTERM: _STOP,
         signal.SIGINT: _STOP,
@@ -129,16 +129,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :returns: the exit code; 1 if the cell's queue cannot be used.
     """
-    # Its put() is safe in a signal's handler; an Event's set() is not.
-    orders: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for signum, order in _ORDERS.items():
-        signal.signal(signum, lambda *_, order=order: orders.put(order))
+    orders = _Orders()
     try:
         conf = _conf(sys.argv[1:] if argv is None else argv)
         if conf.stop_on_eof:
             threading.Thread(
                 target=wait_for_eof,
-                args=(lambda: orders.put(_STOP),),
+                args=(orders.stop,),
                 daemon=True,
             ).start()
         with (
@@ -148,12 +145,39 @@ def main(argv: Sequence[str] | None = None) -> int:
             server(router, conf.cell, conf.host),
         ):
             print(processes.READY, flush=True)
-            while orders.get() != _STOP:
+            while orders.next() != _STOP:
                 _reload(router)
     except (exception.CellplugError, cfg.Error) as exc:
         print(f'worker: {exc}', file=sys.stderr)
         return 1
     return 0
+
+
+class _Orders:
+    """What the process is told by signals, one after the other.
+
+    They come through a pipe that the signal itself is written to. A handler
+    in Python would run at the next instruction, and one that comes just before
+    the main thread begins to wait for it has to wait as long.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._writer, False)
+        for signum in _ORDERS:
+            signal.signal(signum, lambda *_: None)
+        signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+
+    def next(self) -> str:
+        """Wait for the next order."""
+        while True:
+            (signum,) = os.read(self._reader, 1)
+            if signum in _ORDERS:
+                return _ORDERS[signum]
+
+    def stop(self) -> None:
+        """The order to stop, from any thread."""
+        os.write(self._writer, bytes([signal.SIGTERM]))
 
 
 def _reload(router: cellplug.CellRouter) -> None:
