@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from collections.abc import Iterable
 from typing import Any
 from typing import Self
-from typing import TypeVar
 
 from oslo_config import cfg
 
@@ -17,22 +15,19 @@ from cellplug import exception
 from cellplug import interfaces
 from cellplug import loader as cellplug_loader
 from cellplug import quota as cellplug_quota
+from cellplug.cells import across
 from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import following
-from cellplug.cells import gathering
 from cellplug.cells import quotas
-from cellplug.cells import scatter
 from cellplug.cells import serving
-from cellplug.cells import targeting
 from cellplug.cells import targets
 from cellplug.rpc import client as rpc_client
 
 Context = cellplug_context.RequestContext
-R = TypeVar('R')
 
 
-class CellRouter(targeting.Targeting):
+class CellRouter(across.Across):
     """Finds the cell of a request, and points the request at it.
 
     Made by :meth:`from_conf`; it owns the drivers, engines, transports and
@@ -51,9 +46,6 @@ class CellRouter(targeting.Targeting):
         self._servers = serving.Servers(parts)
         self.database: db.Database = parts.database
         parts.host.target_cell = self.target_cell
-        self._gathering = gathering.Gathering(
-            parts.conf, parts.cells, self._mapping, self.target_cell
-        )
         self._quotas = quotas.LazyQuotas(parts, self, self._gathering)
 
     @classmethod
@@ -110,38 +102,7 @@ class CellRouter(targeting.Targeting):
         """The loader of this router's drivers."""
         return self._parts.loader
 
-    # -- across cells ------------------------------------------------------
-
-    def scatter_gather(
-        self,
-        context: Context,
-        fn: Callable[..., R],
-        *args: Any,
-        cells: Iterable[checking.Cell] | None = None,
-        timeout: float | None = None,
-        skip_cell0: bool = False,
-    ) -> scatter.ScatterResult[R]:
-        """Call ``fn(cctxt, *args)`` in many cells at once.
-
-        A cell that fails, hangs or cannot be targeted fails alone: nothing is
-        raised for it. What it answers after the time is dropped, and ``fn``
-        may go on there. Each call of ``fn`` runs in a thread of its own, in
-        transactions of its own; it may run beside the caller from then on.
-
-        :param cells: CellMappings, uuids or names; None for all.
-        :param timeout: seconds for all cells together; by default ``[cells]
-            scatter_timeout``.
-        :param skip_cell0: leaves out the home of what was never placed.
-        :raises CellMappingNotFound: if one that is named does not exist.
-        """
-        return self._gathering(
-            context,
-            fn,
-            *args,
-            cells=cells,
-            timeout=timeout,
-            skip_cell0=skip_cell0,
-        )
+    # -- quotas ------------------------------------------------------------
 
     @property
     def quotas(self) -> cellplug_quota.QuotaEngine:
