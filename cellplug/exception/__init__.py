@@ -33,6 +33,7 @@ from cellplug.exception.drivers import UnknownDriver
 from cellplug.exception.drivers import WrongDriverType
 from cellplug.exception.messaging import QueueUnavailable
 from cellplug.exception.messaging import RPCTimeout
+from cellplug.exception.placement import NoCellAvailable
 from cellplug.exception.quotas import CountIncomplete
 from cellplug.exception.quotas import LimitNotSettable
 from cellplug.exception.quotas import OverQuota
@@ -48,6 +49,7 @@ from cellplug.exception.records import StaleRoute
 from cellplug.exception.root import CellplugError
 from cellplug.exception.targeting import CellHasNoQueue
 from cellplug.exception.targeting import CellsFailed
+from cellplug.exception.targeting import CellStateForbids
 from cellplug.exception.targeting import NotTargeted
 from cellplug.exception.targeting import RouterClosed
 
@@ -58,6 +60,7 @@ __all__ = [
     'CellInUse',
     'CellMappingExists',
     'CellMappingNotFound',
+    'CellStateForbids',
     'CellUnavailable',
     'CellplugError',
     'CellsFailed',
@@ -75,6 +78,7 @@ __all__ = [
     'InvalidURL',
     'InvalidUUID',
     'LimitNotSettable',
+    'NoCellAvailable',
     'NotSupported',
     'NotTargeted',
     'OverQuota',

@@ -41,6 +41,8 @@ class CellUnavailable(DatabaseUnavailable):
     :ivar cell_uuid: the cell's uuid.
     :ivar cell_name: the cell's name.
     :ivar part: ``database`` or ``message queue``.
+    :ivar refused: True where it was not asked, as it failed too often of
+        late; it is asked again in the background.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class CellUnavailable(DatabaseUnavailable):
         *,
         part: str = 'database',
         before_first_statement: bool = False,
+        refused: bool = False,
     ) -> None:
         super().__init__(
             f'the {part} of cell {cell_name!r} ({cell_uuid})',
@@ -60,6 +63,7 @@ class CellUnavailable(DatabaseUnavailable):
         self.cell_uuid = cell_uuid
         self.cell_name = cell_name
         self.part = part
+        self.refused = refused
 
 
 class CellIdentityMismatch(CellplugError):

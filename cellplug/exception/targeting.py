@@ -23,6 +23,27 @@ class CellHasNoQueue(CellplugError):
         self.cell_name = cell_name
 
 
+class CellStateForbids(CellplugError):
+    """A cell's state forbids what was asked of the cell.
+
+    :ivar cell_uuid: the cell's uuid.
+    :ivar cell_name: the cell's name.
+    :ivar state: its state, as ``cell update --state`` names it.
+    :ivar what: what that means for the caller, as in "it takes no writes".
+    """
+
+    def __init__(
+        self, cell_uuid: str, cell_name: str, state: str, what: str
+    ) -> None:
+        super().__init__(
+            f'cell {cell_name!r} ({cell_uuid}) is {state}: {what}'
+        )
+        self.cell_uuid = cell_uuid
+        self.cell_name = cell_name
+        self.state = state
+        self.what = what
+
+
 class RouterClosed(CellplugError):
     """The router was closed; what it owned is gone."""
 
