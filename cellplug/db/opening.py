@@ -18,6 +18,7 @@ from cellplug import exception
 from cellplug.db import errors
 from cellplug.db import frames
 from cellplug.db import registry as db_registry
+from cellplug.db import rereading
 from cellplug.db import retry
 from cellplug.objects import request_state
 
@@ -31,6 +32,7 @@ class Binding:
 
     registry: db_registry.EngineRegistry
     hooks: tuple[frames.TransactionHook, ...]
+    rereader: rereading.Rereader = rereading.NO_REREADING
 
 
 class Opening:
@@ -96,7 +98,14 @@ class Opening:
                 return joined
         self.outermost = True
         frame = frames.Frame(self._binding.registry, key, mode)
-        self._open(frame, state)
+        try:
+            self._open(frame, state)
+        except exception.CellplugError as exc:
+            rereader = self._binding.rereader
+            if not rereading.leads_elsewhere(rereader, frame, exc):
+                raise
+            frame = frames.Frame(self._binding.registry, key, mode)
+            self._open(frame, state)
         if mode.writer:
             state.wrote.add(key)
         state.enter(frame, key, outermost=True)

@@ -138,19 +138,43 @@ class RPCClient:
         seconds: float | None,
     ) -> Any:
         _note_act(context)
+        version = self.queue.version
         try:
             try:
-                return self._send_once(how, context, method, kwargs, seconds)
+                return self._send_twice(how, context, method, kwargs, seconds)
             except Exception as exc:
-                if not _may_repeat(exc):
+                if not self._leads_elsewhere(exc, version):
                     raise
-            # The cache replaces the transport, whose connections had died.
-            return self._send_once(how, context, method, kwargs, seconds)
+            # The cell's queue is another one by now, or has a new password.
+            return self._send_twice(how, context, method, kwargs, seconds)
         except Exception as exc:
             named = self._named(exc)
             if named is None:
                 raise
             raise named from exc
+
+    def _leads_elsewhere(self, error: Exception, version: int) -> bool:
+        """Whether the message was not sent, and another queue may take it."""
+        unsent = isinstance(error, _messaging().QueueDownError) and (
+            error.unsent
+        )
+        return unsent and bool(self.queue.leads_elsewhere(version))
+
+    def _send_twice(
+        self,
+        how: str,
+        context: Any,
+        method: str,
+        kwargs: dict[str, Any],
+        seconds: float | None,
+    ) -> Any:
+        try:
+            return self._send_once(how, context, method, kwargs, seconds)
+        except Exception as exc:
+            if not _may_repeat(exc):
+                raise
+        # The cache replaces the transport, whose connections had died.
+        return self._send_once(how, context, method, kwargs, seconds)
 
     def _named(self, error: Exception) -> Exception | None:
         """The error with the queue's name, None for what is not its own."""

@@ -38,11 +38,15 @@ class QueueDownError(Exception):
 
     :ivar again: the message was not sent as a connection had died; on a new
         transport it may well be.
+    :ivar unsent: the broker cannot have the message.
     """
 
-    def __init__(self, reason: str, *, again: bool = False) -> None:
+    def __init__(
+        self, reason: str, *, again: bool = False, unsent: bool = True
+    ) -> None:
         super().__init__(reason)
         self.again = again
+        self.unsent = unsent
 
 
 def own_url(conf: cfg.ConfigOpts) -> str:
@@ -223,8 +227,9 @@ class Transport:
         may have the message, and deliver it when it wakes up.
         """
         self.broken = True
+        heard = not connections.timed_out(error)
         return QueueDownError(
-            connections.reason(error), again=not connections.timed_out(error)
+            connections.reason(error), again=heard, unsent=heard
         )
 
     # -- life --------------------------------------------------------------

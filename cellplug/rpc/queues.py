@@ -18,22 +18,32 @@ from cellplug.objects import urls
 
 _IN_PROCESS = ('fake', 'kombu+memory', 'memory')
 
+Reread = Callable[[str], None]
+"""Looks a cell up again, by its uuid; raises nothing."""
+
 
 class CellQueue:
     """The handle of a cell's message queue; one object for each cell.
 
     Its repr and messages name the cell, and never hold the URL.
+
+    :ivar version: another one for each URL that it had.
     """
 
-    __slots__ = ('_cache', '_isolated', '_refuse', '_url', 'cell_name',
-                 'cell_uuid')  # fmt: skip
+    __slots__ = ('_cache', '_isolated', '_refuse', '_reread', '_url',
+                 'cell_name', 'cell_uuid', 'version')  # fmt: skip
 
     def __init__(
-        self, mapping: mappings.CellMapping, cache: interfaces.TransportCache
+        self,
+        mapping: mappings.CellMapping,
+        cache: interfaces.TransportCache,
+        reread: Reread | None = None,
     ) -> None:
         self.cell_uuid = mapping.uuid
         self._cache = cache
+        self._reread = reread
         self._url = ''
+        self.version = 0
         self.update(mapping)
 
     def __repr__(self) -> str:
@@ -66,8 +76,20 @@ class CellQueue:
     ) -> Callable[[], None]:
         former, self._refuse, self._url = self._url, refuse, url
         if former and former != url:
+            # Behind the URL: who saw the new version uses the new URL.
+            self.version += 1
             return lambda: self._cache.retire(former)
         return lambda: None
+
+    def leads_elsewhere(self, version: int) -> bool:
+        """Whether the cell's queue is another one than in that version.
+
+        Has the cell looked up again first, if that is not known yet; see
+        :class:`cellplug.db.rereading.Rereader`.
+        """
+        if self.version == version and self._reread is not None:
+            self._reread(self.cell_uuid)
+        return self.version != version
 
     def retire(self) -> None:
         """The cell was deleted: its transport closes after its last user."""
@@ -163,15 +185,18 @@ class _Borrowed:
 class Admission:
     """Gives each cell its handle, and has it follow the cell's mapping."""
 
-    def __init__(self, cache: interfaces.TransportCache) -> None:
+    def __init__(
+        self, cache: interfaces.TransportCache, reread: Reread | None = None
+    ) -> None:
         self._cache = cache
+        self._reread = reread
 
     def admit(
         self, mapping: mappings.CellMapping, queue: CellQueue | None
     ) -> tuple[CellQueue, Callable[[], None] | None]:
         """The cell's handle, and what to call once no lock is held."""
         if queue is None:
-            return CellQueue(mapping, self._cache), None
+            return CellQueue(mapping, self._cache, self._reread), None
         return queue, queue.update(mapping)
 
 
@@ -179,6 +204,7 @@ class OwnQueue:
     """The handle of the process's own queue, ``[DEFAULT] transport_url``."""
 
     where = "this process's own queue"
+    version = 0
 
     def __init__(
         self, cache: interfaces.TransportCache, find_url: Callable[[], str]
@@ -210,6 +236,10 @@ class OwnQueue:
     def unavailable(self, reason: str) -> exception.CellplugError:
         """The exception that says this queue does not answer."""
         return exception.QueueUnavailable(reason)
+
+    def leads_elsewhere(self, version: int) -> bool:
+        """Never: it is where the configuration says."""
+        return False
 
     def isolation(self, topic: str) -> dict[str, str]:
         """Nothing: the process's own queue is shared by intent."""
