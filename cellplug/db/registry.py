@@ -191,6 +191,22 @@ class EngineRegistry:
         entry = self._state().cells.get(cell_uuid)
         return entry.mapping if entry is not None else None
 
+    def all_newest(self) -> list[mappings.CellMapping]:
+        """The newest mapping of each cell that this process works with."""
+        entries = list(self._state().cells.values())
+        return [one.mapping for one in entries if one.mapping is not None]
+
+    def unbury(self, cell_uuid: str) -> None:
+        """A cell that was buried may be attached again, as it was.
+
+        For an API database that was restored.
+        """
+        state = self._state()
+        with state.lock:
+            known = state.cells.get(cell_uuid)
+            if known is not None and known.mapping is None:
+                known.generation = -1
+
     def bury(self, cell_uuid: str, generation: int) -> None:
         """The cell was deleted: older mappings of it lead nowhere."""
         state = self._state()
@@ -198,7 +214,11 @@ class EngineRegistry:
             known = state.cells.get(cell_uuid)
             if known is not None and known.generation > generation:
                 return
-            state.cells[cell_uuid] = CellEntry(cell_uuid, generation)
+            # The handle stays: contexts have it, if the cell comes back.
+            handle = known.queue if known is not None else None
+            state.cells[cell_uuid] = CellEntry(
+                cell_uuid, generation, queue=handle
+            )
         if known is not None and known.engines is not None:
             known.engines.retire()
             known.queue.retire()
