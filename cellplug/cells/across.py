@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 from typing import TypeVar
 
@@ -11,8 +12,10 @@ from cellplug import context as cellplug_context
 from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import gathering
+from cellplug.cells import placing
 from cellplug.cells import scatter
 from cellplug.cells import targeting
+from cellplug.objects import mappings
 
 Context = cellplug_context.RequestContext
 R = TypeVar('R')
@@ -26,6 +29,7 @@ class Across(targeting.Targeting):
         self._gathering = gathering.Gathering(
             parts.conf, parts.cells, self._mapping, self.target_cell
         )
+        self._placing = placing.Placing(parts)
 
     def scatter_gather(
         self,
@@ -56,4 +60,51 @@ class Across(targeting.Targeting):
             cells=cells,
             timeout=timeout,
             skip_cell0=skip_cell0,
+        )
+
+    # -- new instances -----------------------------------------------------
+
+    def place(
+        self,
+        context: Context,
+        instance_uuid: str,
+        *,
+        project_id: str | None = None,
+        user_id: str | None = None,
+        cells: Iterable[checking.Cell] | None = None,
+        hints: Mapping[str, Any] | None = None,
+        exclude: Iterable[checking.Cell] = (),
+    ) -> mappings.InstanceMapping:
+        """Choose a cell for a new instance, and map it there.
+
+        The driver of ``[placement]`` chooses among the enabled cells, without
+        cell0 and those whose databases are known to be down. Choosing and
+        mapping are one API transaction: that of the request, if it has one
+        open. A cell that is closed or drained meanwhile gets nothing.
+
+        An instance that is mapped already stays where it is, whatever the
+        arguments say: so it may be repeated, and of several processes that
+        place one instance at once, all get the same mapping.
+
+        :param project_id: the instance's; the context's by default, and
+            likewise ``user_id``.
+        :param cells: CellMappings, uuids or names to choose among; None for
+            all.
+        :param hints: what the driver is told beside, by name.
+        :param exclude: cells to leave out, such as one that has failed.
+        :raises NoCellAvailable: if no cell can take it; says why not, cell by
+            cell.
+        :raises CellMappingNotFound: if a cell that is named does not exist.
+        :raises NotSupported: where no mappings are kept.
+        :raises DriverError: if the driver cannot be loaded, or names what is
+            no candidate.
+        """
+        return self._placing(
+            context,
+            instance_uuid,
+            project_id=project_id,
+            user_id=user_id,
+            cells=cells,
+            hints=hints,
+            exclude=exclude,
         )

@@ -45,6 +45,7 @@ class Parts:
     asking: asking.Asking
     transport_cache: Any
     quota: Any
+    placement: Any
     injected: list[Any]
     own_queue: queues.OwnQueue
     rpc_settings: rpc_settings.RPCSettings
@@ -73,6 +74,7 @@ def build(
     resolver: Any,
     transport_cache: Any,
     quota: Any,
+    placement: Any,
     allowed_remote_exmods: tuple[str, ...],
     clock: Callable[[], float],
 ) -> Parts:
@@ -81,7 +83,8 @@ def build(
     messaging = _messaging(conf, allowed_remote_exmods)
     host = cells_host.Host(conf, database, messaging, clock)
     loader = _lending_loader(conf, host)
-    injected = [d for d in (resolver, transport_cache, quota) if d is not None]
+    given = (resolver, transport_cache, quota, placement)
+    injected = [d for d in given if d is not None]
     with contextlib.ExitStack() as undo:
         undo.callback(loader.close)
         # 2. Transports, since each cell's entry holds a handle on one.
@@ -103,6 +106,7 @@ def build(
             resolver=resolver,
             transport_cache=cache,
             quota=quota,
+            placement=placement,
             injected=injected,
             own_queue=queues.OwnQueue(cache, _own_url(conf)),
             rpc_settings=messaging,

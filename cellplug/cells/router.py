@@ -58,6 +58,7 @@ class CellRouter(across.Across):
         resolver: Any = None,
         transport_cache: Any = None,
         quota: Any = None,
+        placement: Any = None,
         allowed_remote_exmods: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> Self:
@@ -68,7 +69,8 @@ class CellRouter(across.Across):
             router is closed. By default the router makes one.
         :param context_class: what workers' contexts are made of.
         :param resolver: a driver to use instead of the configured one; the
-            router closes it too. Likewise ``transport_cache`` and ``quota``.
+            router closes it too. Likewise ``transport_cache``, ``quota`` and
+            ``placement``.
         :param allowed_remote_exmods: modules, beside cellplug's own, whose
             exceptions a worker may send back.
         :param clock: seconds since the epoch.
@@ -83,6 +85,7 @@ class CellRouter(across.Across):
             resolver=resolver,
             transport_cache=transport_cache,
             quota=quota,
+            placement=placement,
             allowed_remote_exmods=allowed_remote_exmods,
             clock=clock,
         )

@@ -10,7 +10,7 @@ from cellplug import exception
 from cellplug.cmd import base
 from cellplug.objects import urls
 
-INTERFACES = ('resolver', 'quota', 'transport_cache')
+INTERFACES = ('resolver', 'quota', 'transport_cache', 'placement')
 """As in :mod:`cellplug.loader`, which is too heavy for ``--help``."""
 
 

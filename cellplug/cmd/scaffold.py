@@ -44,6 +44,7 @@ _KINDS = {
     'resolver': ('Resolver', 'resolver'),
     'transport_cache': ('TransportCache', 'transport cache'),
     'quota': ('Quota', 'quota driver'),
+    'placement': ('Placement', 'placement driver'),
 }
 
 

@@ -12,6 +12,7 @@ DEFAULTS: Mapping[str, str] = types.MappingProxyType(
         'resolver': 'database',
         'transport_cache': 'process',
         'quota': 'database',
+        'placement': 'spread',
     }
 )
 """Each interface and the driver that fills it by default."""
@@ -21,6 +22,7 @@ _WHAT = types.MappingProxyType(
         'resolver': 'finds cells, and the cell of an instance',
         'transport_cache': "keeps the transports to the cells' queues",
         'quota': 'keeps limits, usages and reservations',
+        'placement': 'chooses the cell of a new instance',
     }
 )
 

@@ -10,7 +10,8 @@ from cellplug.exception.root import CellplugError
 class DriverError(CellplugError):
     """A driver that cannot be used.
 
-    :ivar interface: ``resolver``, ``quota`` or ``transport_cache``.
+    :ivar interface: ``resolver``, ``quota``, ``transport_cache`` or
+        ``placement``.
     :ivar driver: the driver's name in the configuration.
     """
 

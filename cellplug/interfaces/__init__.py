@@ -7,6 +7,8 @@ by ``[<interface>] driver`` in the configuration. See doc/ for a walk-through.
 
 from cellplug.interfaces.base import Driver
 from cellplug.interfaces.base import DriverHost
+from cellplug.interfaces.placement import Placement
+from cellplug.interfaces.placement import PlacementCapability
 from cellplug.interfaces.quota import QuotaCapability
 from cellplug.interfaces.quota import QuotaDriver
 from cellplug.interfaces.resolver import Resolver
@@ -18,6 +20,8 @@ from cellplug.interfaces.transport_cache import TransportCacheCapability
 __all__ = [
     'Driver',
     'DriverHost',
+    'Placement',
+    'PlacementCapability',
     'QuotaCapability',
     'QuotaDriver',
     'Resolver',

@@ -16,6 +16,7 @@ INTERFACES: Mapping[str, Any] = types.MappingProxyType(
         'resolver': interfaces.Resolver,
         'transport_cache': interfaces.TransportCache,
         'quota': interfaces.QuotaDriver,
+        'placement': interfaces.Placement,
     }
 )
 """Each interface's abstract base class, by its name."""

@@ -1,0 +1,1 @@
+"""Placement drivers: which cell a new instance is placed in."""
