@@ -17,6 +17,8 @@ from cellplug.cells import collection
 from cellplug.cells import host as cells_host
 from cellplug.cells import instances
 from cellplug.cells import janitor as cells_janitor
+from cellplug.cells import refreshing
+from cellplug.cells import rereading
 from cellplug.cells import schemas
 from cellplug.db import opening
 from cellplug.db import registry as db_registry
@@ -49,14 +51,15 @@ class Parts:
     injected: list[Any]
     own_queue: queues.OwnQueue
     rpc_settings: rpc_settings.RPCSettings
-    janitor: cells_janitor.Janitor
+    alarm: cells_janitor.Alarm
+    follower: refreshing.Follower
     cells: collection.CellCollection
     instances: instances.InstanceCollection
 
     def close(self) -> None:
         """End all, what was built last first."""
         self.database.unbind(self.binding)
-        self.janitor.stop()
+        self.alarm.stop()
         with contextlib.ExitStack() as rest:
             # Each is closed, whatever the others raise; the last one first.
             rest.callback(self.registry.close)
@@ -90,16 +93,22 @@ def build(
         # 2. Transports, since each cell's entry holds a handle on one.
         cache = transport_cache or _chosen(conf, loader, 'transport_cache')
         # 3. Engines.
-        registry = _registry(conf, queues.Admission(cache))
+        rereader = rereading.Rereading()
+        admission = queues.Admission(cache, rereader.reread)
+        registry = _registry(conf, admission)
         # 4. The resolver, which will read the API database.
         resolver = resolver or _chosen(conf, loader, 'resolver')
         source = asking.Asking(database, resolver)
-        janitor = cells_janitor.Janitor(_SWEEP_EVERY, registry.drop_idle)
+        rereader.resolver, rereader.registry = resolver, registry
+        follower = refreshing.Follower(resolver, registry)
+        alarm = _alarm(conf, registry, follower)
         parts = Parts(
             conf=conf,
             context_class=context_class,
             database=database,
-            binding=opening.Binding(registry, (opening.LEASE, Wake(janitor))),
+            binding=opening.Binding(
+                registry, (opening.LEASE, alarm), rereader
+            ),
             registry=registry,
             loader=loader,
             host=host,
@@ -110,7 +119,8 @@ def build(
             injected=injected,
             own_queue=queues.OwnQueue(cache, _own_url(conf)),
             rpc_settings=messaging,
-            janitor=janitor,
+            alarm=alarm,
+            follower=follower,
             asking=source,
             cells=_cells(conf, database, registry, resolver, source),
             instances=instances.InstanceCollection(database, resolver, source),
@@ -166,18 +176,23 @@ def _cells(
     )
 
 
-class Wake:
-    """The hook that keeps the janitor alive in each process that works."""
-
-    def __init__(self, janitor: cells_janitor.Janitor) -> None:
-        self._janitor = janitor
-
-    def before(self, frame: Any) -> None:
-        """A transaction opens: there will be something to tidy up."""
-        self._janitor.wake()
-
-    def after(self, frame: Any, error: BaseException | None) -> None:
-        """Nothing."""
+def _alarm(
+    conf: cfg.ConfigOpts,
+    registry: db_registry.EngineRegistry,
+    follower: refreshing.Follower,
+) -> cells_janitor.Alarm:
+    """What wakes those who work in the background."""
+    return cells_janitor.Alarm(
+        cells_janitor.Janitor(
+            _SWEEP_EVERY, registry.drop_idle, 'closing idle connections'
+        ),
+        cells_janitor.Janitor(
+            conf.cells.follow_interval,
+            follower.follow,
+            'following the cells',
+            jitter=0.25,
+        ),
+    )
 
 
 def _fixed(

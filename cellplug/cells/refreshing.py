@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from cellplug import exception
@@ -47,6 +48,8 @@ class Follower:
 
     The rounds are one thread's at a time, a janitor's; see
     :class:`.janitor.Janitor`.
+
+    :ivar then: called behind each round, for what follows the cells in turn.
     """
 
     def __init__(
@@ -55,9 +58,16 @@ class Follower:
         self._resolver = resolver
         self._registry = registry
         self._processes: dict[int, _Process] = {}
+        self.then: Callable[[], None] = lambda: None
 
     def follow(self) -> None:
         """One round."""
+        try:
+            self._follow_cells()
+        finally:
+            self.then()
+
+    def _follow_cells(self) -> None:
         process = self._processes.setdefault(os.getpid(), _Process())
         known = {cell.uuid: cell for cell in self._registry.all_newest()}
         if not known and not process.buried:

@@ -16,12 +16,13 @@ def run(
     context: cellplug_context.RequestContext,
     instance_uuid: str,
     attempt: Callable[[], R],
-    forget: Callable[[str], Any],
+    resolver: Any,
 ) -> R:
     """See :meth:`cellplug.CellRouter.run`.
 
     :param attempt: targets the instance and works on it.
-    :param forget: has the next attempt look the instance up again.
+    :param resolver: is told to forget where the instance was, and how its
+        cell was reached.
     """
     state = context._request_state
     acted = state.acted
@@ -33,5 +34,6 @@ def run(
     except exception.CellUnavailable as exc:
         if not exc.before_first_statement or state.acted is not acted:
             raise
-    forget(instance_uuid)
+        resolver.forget_cell(exc.cell_uuid)
+    resolver.forget_instance(instance_uuid)
     return attempt()

@@ -44,6 +44,7 @@ class CellRouter(across.Across):
         super().__init__(parts)
         self._closed = False
         self._servers = serving.Servers(parts)
+        parts.follower.then = self._servers.follow
         self.database: db.Database = parts.database
         parts.host.target_cell = self.target_cell
         self._quotas = quotas.LazyQuotas(parts, self, self._gathering)
@@ -178,8 +179,8 @@ class CellRouter(across.Across):
         Where the resolver has cells of its own, their engines and transports
         follow at once, also those of contexts that are targeted already. A
         cell that is gone raises CellMappingNotFound from then on; transactions
-        and calls that are under way finish. An RPC server goes on listening to
-        the queue it was started on.
+        and calls that are under way finish. RPC servers go over to the new
+        queue in the background.
 
         :raises ConfigurationError: if a file or what it says cannot be used;
             the driver that refused it goes on as it was.
@@ -189,6 +190,7 @@ class CellRouter(across.Across):
             self._parts.loader.reload(self._parts.injected)
         finally:
             cells.follow()
+            self._servers.follow()
 
     def close(self) -> None:
         """End everything the router owns, in bounded time. Idempotent.

@@ -31,6 +31,7 @@ class Servers:
     ) -> client.RPCClient:
         """A client on the queue the context is aimed at, or on the own."""
         queue = context.mq_connection
+        self._parts.alarm.wake()
         if queue is None:
             if context.cell_uuid is not None:
                 raise exception.NotTargeted(
@@ -66,12 +67,20 @@ class Servers:
             settings=self._parts.rpc_settings,
             build_context=build_context,
             note=self._note,
+            # As long as others may take to follow.
+            linger=self._parts.conf.cells.follow_interval,
         )
 
     def _note(self, server: Any, *, runs: bool) -> None:
         # Kept here while it runs, also if nobody else does: it has threads.
         running = self._running.setdefault(os.getpid(), set())
         (running.add if runs else running.discard)(server)
+        self._parts.alarm.wake()
+
+    def follow(self) -> None:
+        """Have this process's servers listen where their queues are by now."""
+        for server in list(self._running.get(os.getpid(), ())):
+            server.follow()
 
     def _context_from(self, values: dict[str, Any]) -> Context:
         try:

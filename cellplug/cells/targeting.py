@@ -127,8 +127,7 @@ class Targeting:
             with self.target_instance(context, uuid) as cctxt:
                 return fn(cctxt, *args, **kwargs)
 
-        forget = self._resolver.forget_instance
-        return rerunning.run(context, uuid, attempt, forget)
+        return rerunning.run(context, uuid, attempt, self._resolver)
 
     def _mapping(
         self, cell: checking.Cell, context: Context | None = None

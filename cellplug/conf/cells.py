@@ -9,6 +9,20 @@ def opts() -> list[cfg.Opt]:
     """How long it may take, and how much of it happens at a time."""
     return [
         cfg.FloatOpt(
+            'follow_interval',
+            default=10,
+            min=0,
+            help='Seconds until a running process has taken up what changed '
+            'about the cells that it works with: URLs, credentials, states, '
+            'cells that were deleted. So often each process asks for the '
+            'list of cells, one query to the API database; its RPC servers '
+            'follow too. Every process that shares the cells, and '
+            'cellplug-manage, which waits so long after a "cell rotate", '
+            'should have the same value. 0 never asks: then a process follows '
+            'when it looks a cell up, when it cannot reach one, or when it '
+            'is restarted.',
+        ),
+        cfg.FloatOpt(
             'scatter_timeout',
             default=60,
             min=0.1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,13 +11,12 @@ from typing import Self
 from oslo_config import cfg
 
 from cellplug import exception
-from cellplug.rpc import bounded
 from cellplug.rpc import messaging
 from cellplug.rpc import serializer
+from cellplug.rpc import server_following
+from cellplug.rpc import server_run
 from cellplug.rpc import settings as rpc_settings
 from cellplug.rpc.quiet import oslo_messaging
-
-LOG = logging.getLogger(__name__)
 
 
 class Note(Protocol):
@@ -33,9 +31,9 @@ class RPCServer:
     """Answers messages of one queue with the methods of its endpoints.
 
     Each message gets a context of its own, aimed at the server's own cell.
-    Messages are worked on in at most ``[rpc] server_threads`` threads. The
-    server keeps to the transport URL that the cell has when it starts. It
-    may be used as a context manager, and be started again once stopped.
+    Messages are worked on in at most ``[rpc] server_threads`` threads. While
+    it runs the server follows the cell's transport URL, see :meth:`follow`.
+    It may be used as a context manager, and be started again once stopped.
     """
 
     def __init__(
@@ -48,6 +46,7 @@ class RPCServer:
         settings: rpc_settings.RPCSettings,
         build_context: Callable[[dict[str, Any]], Any],
         note: Note,
+        linger: float = 0.0,
     ) -> None:
         for name in ('topic', 'server'):
             if not getattr(target, name, None):
@@ -61,7 +60,10 @@ class RPCServer:
         self._build_context = build_context
         self._note = note
         self._lock = threading.Lock()
-        self._run: _Run | None = None
+        self._run: server_run.Run | None = None
+        self._following = server_following.Following(
+            queue, self._new_run, self._swap, linger
+        )
 
     def start(self) -> None:
         """Begin to answer; returns when the queue is listened to.
@@ -83,7 +85,25 @@ class RPCServer:
             self._run = run
             self._note(self, runs=True)
 
-    def _new_run(self) -> _Run:
+    def follow(self) -> None:
+        """Listen where the cell's queue is by now, if that has changed.
+
+        Returns at once: it happens in the background. The next transport
+        listens before the former one stops; if it cannot, the former one goes
+        on. The router calls it every ``[cells] follow_interval`` seconds.
+        """
+        run = self._run
+        if run is not None:
+            self._following.look(run)
+
+    def _swap(self, former: server_run.Run, run: server_run.Run) -> bool:
+        with self._lock:
+            if self._run is not former:
+                return False
+            self._run = run
+            return True
+
+    def _new_run(self) -> server_run.Run:
         url = self._queue.url()
         isolation = self._queue.isolation(self._target.topic)
         target = self._target(**isolation) if isolation else self._target
@@ -98,7 +118,7 @@ class RPCServer:
             serializer=serializer.ContextSerializer(self._build_context),
             access_policy=oslo_messaging.DefaultRPCAccessPolicy,
         )
-        return _Run(transport, server)
+        return server_run.Run(url, transport, server)
 
     def stop(self) -> None:
         """Answer no more, finish what is being worked on, and disconnect.
@@ -111,6 +131,7 @@ class RPCServer:
             if run is not None:
                 self._note(self, runs=False)
                 run.stop()
+        self._following.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -118,80 +139,6 @@ class RPCServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-class _Run:
-    """From one start to its stop: a transport and what listens on it."""
-
-    def __init__(self, transport: messaging.Transport, server: Any) -> None:
-        self._transport = transport
-        self._server = server
-        self._settings = transport.settings
-        self._lock = threading.Lock()
-        self._given_up = False
-        self._listens = False
-
-    def start(self) -> None:
-        """Listen, or raise QueueDownError."""
-        try:
-            bounded.run(self._settings.connect_timeout, self._start)
-        except bounded.OverdueError as exc:
-            self._give_up()
-            raise messaging.QueueDownError(
-                f'no connection within {self._settings.connect_timeout:g} s'
-            ) from exc
-        except messaging.DOWN as exc:
-            self._give_up()
-            raise messaging.down(exc) from exc
-        except BaseException:
-            self._give_up()
-            raise
-
-    def _start(self) -> None:
-        self._transport.prove()
-        self._server.start(override_pool_size=self._settings.server_threads)
-        with self._lock:
-            self._listens = True
-            late = self._given_up
-        if late:
-            self._end()
-
-    def _give_up(self) -> None:
-        """See to it that a start which ends later ends in a stop."""
-        with self._lock:
-            self._given_up = True
-            listens = self._listens
-        if listens:
-            bounded.Task(self._end)
-        else:
-            self._transport.close()
-
-    def stop(self) -> None:
-        """Let handlers finish, for so long; then disconnect."""
-        try:
-            bounded.run(self._settings.stop_timeout, self._finish)
-        except bounded.OverdueError:
-            LOG.warning(
-                'A message is still being worked on %g s after its server '
-                'was told to stop; it is left behind',
-                self._settings.stop_timeout,
-            )
-            bounded.Task(self._disconnect)
-        self._transport.close()
-        self._transport.wait_closed()
-
-    def _finish(self) -> None:
-        self._server.stop()
-        self._server.wait()
-
-    def _disconnect(self) -> None:
-        listener = self._server.listener
-        if listener is not None:
-            listener.cleanup()
-
-    def _end(self) -> None:
-        self._finish()
-        self._transport.close()
 
 
 def check_endpoints(endpoints: Any) -> list[Any]:
