@@ -13,6 +13,7 @@ from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import gathering
 from cellplug.cells import placing
+from cellplug.cells import results
 from cellplug.cells import scatter
 from cellplug.cells import targeting
 from cellplug.objects import mappings
@@ -27,7 +28,7 @@ class Across(targeting.Targeting):
     def __init__(self, parts: building.Parts) -> None:
         super().__init__(parts)
         self._gathering = gathering.Gathering(
-            parts.conf, parts.cells, self._mapping, self.target_cell
+            parts, self._mapping, self.target_cell
         )
         self._placing = placing.Placing(parts)
 
@@ -37,27 +38,60 @@ class Across(targeting.Targeting):
         fn: Callable[..., R],
         *args: Any,
         cells: Iterable[checking.Cell] | None = None,
+        project_id: str | None = None,
         timeout: float | None = None,
         skip_cell0: bool = False,
-    ) -> scatter.ScatterResult[R]:
+    ) -> results.ScatterResult[R]:
         """Call ``fn(cctxt, *args)`` in many cells at once.
 
         A cell that fails, hangs or cannot be targeted fails alone: nothing is
         raised for it. What it answers after the time is dropped, and ``fn``
-        may go on there. Each call of ``fn`` runs in a thread of its own, in
-        transactions of its own; it may run beside the caller from then on.
+        may go on there. Each call of ``fn`` runs in another thread than the
+        caller's, in transactions of its own; it may run beside the caller
+        from then on. A cell that is disabled is not asked, and has failed.
 
         :param cells: CellMappings, uuids or names; None for all.
+        :param project_id: only those cells in which the project has
+            instances: one query of the API database tells which.
         :param timeout: seconds for all cells together; by default ``[cells]
             scatter_timeout``.
         :param skip_cell0: leaves out the home of what was never placed.
         :raises CellMappingNotFound: if one that is named does not exist.
+        :raises NotSupported: for a project, where the resolver keeps no
+            mappings.
         """
         return self._gathering(
             context,
             fn,
             *args,
             cells=cells,
+            project_id=project_id,
+            timeout=timeout,
+            skip_cell0=skip_cell0,
+        )
+
+    def scatter_stream(
+        self,
+        context: Context,
+        fn: Callable[..., R],
+        *args: Any,
+        cells: Iterable[checking.Cell] | None = None,
+        project_id: str | None = None,
+        timeout: float | None = None,
+        skip_cell0: bool = False,
+    ) -> scatter.Stream[R]:
+        """The same, as an iterator: each cell's outcome as it arrives.
+
+        The cells are being asked when this returns. Each has exactly one
+        outcome, with a value or a failure; the iterator ends at the deadline
+        at the latest. Closing it, or dropping it, lets no further cell begin.
+        """
+        return self._gathering.stream(
+            context,
+            fn,
+            *args,
+            cells=cells,
+            project_id=project_id,
             timeout=timeout,
             skip_cell0=skip_cell0,
         )

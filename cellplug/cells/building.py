@@ -13,6 +13,7 @@ from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import loader as cellplug_loader
 from cellplug.cells import asking
+from cellplug.cells import bulkhead
 from cellplug.cells import collection
 from cellplug.cells import host as cells_host
 from cellplug.cells import instances
@@ -53,6 +54,7 @@ class Parts:
     rpc_settings: rpc_settings.RPCSettings
     alarm: cells_janitor.Alarm
     follower: refreshing.Follower
+    bulkhead: bulkhead.Bulkhead
     cells: collection.CellCollection
     instances: instances.InstanceCollection
 
@@ -67,6 +69,7 @@ class Parts:
             rest.callback(self.loader.close)
             for driver in self.injected:
                 rest.callback(driver.close)
+            rest.callback(self.bulkhead.close)
 
 
 def build(
@@ -121,6 +124,7 @@ def build(
             rpc_settings=messaging,
             alarm=alarm,
             follower=follower,
+            bulkhead=_bulkhead(conf, registry),
             asking=source,
             cells=_cells(conf, database, registry, resolver, source),
             instances=instances.InstanceCollection(database, resolver, source),
@@ -159,6 +163,16 @@ def _registry(
     settings = db_settings.EngineSettings.from_group(conf.cell_database)
     return db_registry.EngineRegistry(
         _fixed(conf, settings), settings, queue_admission
+    )
+
+
+def _bulkhead(
+    conf: cfg.ConfigOpts, registry: db_registry.EngineRegistry
+) -> bulkhead.Bulkhead:
+    """The threads of scatters, of which none is started yet."""
+    return bulkhead.Bulkhead(
+        total=lambda: conf.cells.scatter_threads,
+        cells=lambda: len(registry.all_newest()),
     )
 
 

@@ -13,7 +13,7 @@ from cellplug import interfaces
 from cellplug import loader
 from cellplug import quota
 from cellplug.cells import building
-from cellplug.cells import scatter
+from cellplug.cells import results
 from cellplug.cells import targets
 
 GROUP = 'cellplug.quota_resource'
@@ -35,7 +35,7 @@ class LazyQuotas:
         self,
         parts: building.Parts,
         router: Any,
-        gather: Callable[..., scatter.ScatterResult[Any]],
+        gather: Callable[..., results.ScatterResult[Any]],
     ) -> None:
         self._parts = parts
         self._router = router

@@ -33,13 +33,17 @@ def opts() -> list[cfg.Opt]:
         ),
         cfg.IntOpt(
             'scatter_threads',
-            default=32,
+            default=64,
             min=1,
-            help='Cells that one request asks at the same time, a thread for '
-            'each. While a cell hangs it occupies one of them, so keep this '
-            'well above the number of cells that may hang at once; with more '
-            'cells than this, those that are left begin as others end. Lower '
-            'it where many requests ask all cells at once and threads or '
-            'connections become scarce.',
+            help='Cells that one process asks at the same time, a thread for '
+            'each: the total of all requests. It is divided among the cells, '
+            'at least one each, so that a cell which hangs never takes the '
+            "others' threads; what finds none waits for one, in its request's "
+            'time. Raise it to the number of cells times the number of '
+            'requests that ask all of them at once, where such requests '
+            'report cells that were not asked. A thread costs little while '
+            'it waits, and ends when it was idle for half a minute. A call '
+            'that goes on when its time is over stops counting here; its cell '
+            'gets no other thread until it ends.',
         ),
     ]
