@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cellplug import CellRouter
 
 _FROM_STDIN = '-'
-_STDIN_ORDER = ('database_connection', 'transport_url', 'slave_connection')
+STDIN_ORDER = ('database_connection', 'transport_url', 'slave_connection')
 _NOTES = """\
 A URL on the command line is seen by everyone who can list processes. Pass - in
 its place, and its line is read from standard input; for several, the lines are
@@ -40,7 +40,44 @@ _CHECKS: dict[str, Any] = {
 }
 
 
-class _Write(base.ShowOne):
+class Given(base.ShowOne):
+    """A command that is given what a cell consists of."""
+
+    def passed(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        """The attributes that were passed, checked.
+
+        :raises InvalidInput: for one that no cell can have.
+        """
+        values = {
+            name: getattr(parsed_args, name, None)
+            for name in (*STDIN_ORDER, 'name', 'uuid', 'state')
+        }
+        for name in STDIN_ORDER:
+            if values[name] == _FROM_STDIN:
+                values[name] = self._read_line(name)
+        given = {k: v for k, v in values.items() if v is not None}
+        for name, value in given.items():
+            if (name, value) != ('slave_connection', ''):
+                given[name] = _CHECKS[name](name, value)
+        if 'slave_connection' in given:
+            given['slave_connection'] = given['slave_connection'] or None
+        return given
+
+    def _read_line(self, name: str) -> str:
+        stdin = self.app.stdin
+        if stdin.isatty():
+            line = getpass.getpass(f'{name} (not shown): ')
+        else:
+            line = stdin.readline().rstrip('\r\n')
+        if not line:
+            raise exception.InvalidInput(
+                name, 'there was no line left on standard input for it'
+            )
+        self.app.hider.learn(line)
+        return line
+
+
+class _Write(Given):
     """Arguments, and the look at what they lead to before it is written."""
 
     notes = _NOTES
@@ -84,39 +121,6 @@ class _Write(base.ShowOne):
             'connected to all the same, to claim it)',
         )
         return parser
-
-    def passed(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        """The attributes that were passed, checked.
-
-        :raises InvalidInput: for one that no cell can have.
-        """
-        values = {
-            name: getattr(parsed_args, name, None)
-            for name in (*_STDIN_ORDER, 'name', 'uuid', 'state')
-        }
-        for name in _STDIN_ORDER:
-            if values[name] == _FROM_STDIN:
-                values[name] = self._read_line(name)
-        given = {k: v for k, v in values.items() if v is not None}
-        for name, value in given.items():
-            if (name, value) != ('slave_connection', ''):
-                given[name] = _CHECKS[name](name, value)
-        if 'slave_connection' in given:
-            given['slave_connection'] = given['slave_connection'] or None
-        return given
-
-    def _read_line(self, name: str) -> str:
-        stdin = self.app.stdin
-        if stdin.isatty():
-            line = getpass.getpass(f'{name} (not shown): ')
-        else:
-            line = stdin.readline().rstrip('\r\n')
-        if not line:
-            raise exception.InvalidInput(
-                name, 'there was no line left on standard input for it'
-            )
-        self.app.hider.learn(line)
-        return line
 
     def verify(
         self, wanted: CellMapping, changed: dict[str, Any], *, skip: bool
