@@ -13,6 +13,7 @@ from typing import Any
 
 from cellplug import exception
 from cellplug.cmd import base
+from cellplug.cmd import lab_options
 from cellplug.cmd import outcome
 
 
@@ -77,6 +78,8 @@ examples:
   cellplug-manage lab run --directory /tmp/lab
   cellplug-manage lab run --real --cells 5
   cellplug-manage lab run --crash --seed 7
+  cellplug-manage lab run --break cell2=hang
+  cellplug-manage lab run --real --break cell1=slow,cell3=refuse
   cellplug-manage lab run \\
       --database-connection 'mysql+pymysql://user:password@host/lab_{cell}' \\
       --transport-url 'rabbit://user:password@host/lab_{cell}'
@@ -87,9 +90,10 @@ left in them, or in the directory, is continued: its cells stay, and new
 instances are added.
 
 With --config-file FILE, the drivers are those that FILE chooses, by
-[resolver] driver, [transport_cache] driver and [quota] driver, with their
-options. The lab takes no database, queue or cell from FILE. With the quota
-driver noop everything is unlimited, and there are no books to check.
+[resolver] driver, [transport_cache] driver, [quota] driver and [placement]
+driver, with their options. The lab takes no database, queue or cell from
+FILE. With the quota driver noop everything is unlimited, and there are no
+books to check.
 
 With --crash, users ask three API processes to boot and delete at random,
 while processes are killed with -9 and started anew. With --real or servers
@@ -97,7 +101,20 @@ of your own, API processes and workers are killed in turn. On SQLite files,
 messages do not leave a process: each API process has the workers in it, and
 both die together. Then everything ends; what was left behind is shown,
 reservations are expired (by a clock that is put forward), usages are counted
-anew, and the books are shown before and after."""
+anew, and the books are shown before and after.
+
+With --break, users ask each cell and all cells together, without a pause, in
+three parts of --seconds each: all is calm, the cells named are broken, they
+are healed. Kinds of breaking:
+  hang      accepts connections, never answers
+  slow      each answer is late by half a second
+  refuse    nobody listens any more
+  readonly  the database takes no writes
+  garbage   answers with what is no answer
+On a terminal one can watch the breakers of the cells open, probe and close.
+It fails if a cell that was whole is harmed, or one that was healed is not
+asked again. With --real, a TCP proxy before the database and the queue of the
+cell breaks; on SQLite files, the opening of the cell's file does."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The parser, with what the deployment is made of."""
@@ -116,7 +133,8 @@ anew, and the books are shown before and after."""
             metavar='N',
             help='instances to boot, 1 to 100000 (default: 30), which is '
             'what the quota admits; one more fits into no cell and goes to '
-            'cell0. With --crash: instances that there may be at a time',
+            'cell0. With --crash: instances that there may be at a time; '
+            'with --break: beside two for each cell',
         )
         parser.add_argument(
             '--directory',
@@ -125,8 +143,9 @@ anew, and the books are shown before and after."""
             'commands: a directory that is empty, or to be made, or a former '
             "lab's, which is continued (default: a temporary one)",
         )
-        _add_server_options(parser)
-        _add_crash_options(parser)
+        lab_options.add_servers(parser)
+        lab_options.add_crash(parser)
+        lab_options.add_break(parser)
         return parser
 
     def work(self, parsed_args: argparse.Namespace) -> int:
@@ -144,6 +163,8 @@ anew, and the books are shown before and after."""
             real=parsed_args.real,
             crash=parsed_args.crash,
             seed=parsed_args.seed,
+            breaks=tuple(parsed_args.breaks),
+            seconds=parsed_args.seconds,
             config_files=tuple(self.app.options.config_file),
             config_dirs=tuple(self.app.options.config_dir),
             database_template=parsed_args.database_connection,
@@ -193,42 +214,6 @@ class LabCheck(_Lab):
         else:
             screen.show_check(found, self.app.stdout)
         return outcome.DONE if found.holds else outcome.FAILED
-
-
-def _add_server_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--real',
-        action='store_true',
-        help='on a MariaDB and a RabbitMQ of its own, which end with the '
-        'run, and with a worker process for each cell',
-    )
-    parser.add_argument(
-        '--database-connection',
-        metavar='TEMPLATE',
-        help='on your database server: a URL with {cell} in it',
-    )
-    parser.add_argument(
-        '--transport-url',
-        metavar='TEMPLATE',
-        help='on your message broker: a URL with {cell} in it',
-    )
-
-
-def _add_crash_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--crash',
-        action='store_true',
-        help='kill processes at random while requests flow, and show that '
-        'the quotas are right again afterwards',
-    )
-    parser.add_argument(
-        '--seed',
-        type=int,
-        metavar='N',
-        help='with --crash: a number that decides who is killed and what '
-        'users ask for; the moments are up to the machine (default: another '
-        'one each time, which is shown)',
-    )
 
 
 @contextlib.contextmanager

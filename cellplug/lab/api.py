@@ -5,11 +5,12 @@ What happens in which order decides what a crash can leave: see each method.
 
 from __future__ import annotations
 
-import itertools
 import uuid as uuids
+from collections.abc import Mapping
 from typing import Any
 
 import cellplug
+from cellplug import exception
 from cellplug import rpc
 from cellplug.lab import database
 from cellplug.lab import errors
@@ -17,6 +18,9 @@ from cellplug.lab import flavors
 from cellplug.lab import reserving
 
 TOPIC = 'lab'
+
+_FAULT = 255
+"""Characters of a fault that are kept."""
 
 
 class InstanceAPI:
@@ -28,7 +32,6 @@ class InstanceAPI:
     def __init__(self, router: cellplug.CellRouter) -> None:
         self._router = router
         self._target = rpc.Target(topic=TOPIC)
-        self._turns = itertools.count()
 
     def boot(
         self,
@@ -101,15 +104,28 @@ class InstanceAPI:
         self._router.instances.unmap(context, uuid)
 
     def list(self, context: cellplug.RequestContext) -> list[dict[str, Any]]:
-        """All instances of the project, cell by cell, cell0 included."""
-        rows = []
-        for cell in self._router.cells.list():
-            with self._router.target_cell(context, cell) as cctxt:
-                rows += [
-                    {**row, 'cell_uuid': cell.uuid}
-                    for row in database.instance_list(cctxt)
-                ]
-        return rows
+        """All instances of the project, of all cells, cell0 included.
+
+        :raises CellsFailed: if a cell does not answer.
+        """
+        answers = self._router.scatter_gather(context, database.instance_list)
+        return _together(answers.complete())
+
+    def list_some(
+        self, context: cellplug.RequestContext, timeout: float
+    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """The instances of the cells that answer in time.
+
+        :param timeout: seconds.
+        :returns: the instances; and the other cells, by name, and why.
+        :raises CellsFailed: if no cell answers.
+        """
+        answers = self._router.scatter_gather(
+            context, database.instance_list, timeout=timeout
+        )
+        rows = _together(answers.partial())
+        failed = answers.failed.values()
+        return rows, {one.cell_name: one.reason for one in failed}
 
     def _build(
         self, context: cellplug.RequestContext, values: dict[str, Any]
@@ -118,25 +134,14 @@ class InstanceAPI:
 
         :raises NoRoom: if no cell can take it.
         """
-        uuid = values['uuid']
-        self._router.instances.map(
-            context, uuid, self._place(values['memory_mb'])
-        )
-        return self._ask(context, 'boot', uuid, values=values)
-
-    def _place(self, memory_mb: int) -> cellplug.CellMapping:
-        """The next cell in turn that takes new instances.
-
-        :raises NoRoom: if none does, or none has so much memory.
-        """
-        cells = [
-            cell
-            for cell in self._router.cells.list()
-            if cell.has_queue and cell.state == cellplug.CellState.ENABLED
-        ]
-        if memory_mb > flavors.LARGEST_MB or not cells:
+        if values['memory_mb'] > flavors.LARGEST_MB:
             raise errors.NoRoom('no cell has so much memory')
-        return cells[next(self._turns) % len(cells)]
+        uuid = values['uuid']
+        try:
+            self._router.place(context, uuid)
+        except exception.NoCellAvailable as exc:
+            raise errors.NoRoom(str(exc)) from exc
+        return self._ask(context, 'boot', uuid, values=values)
 
     def _bury(
         self,
@@ -149,7 +154,8 @@ class InstanceAPI:
         self._router.instances.map(context, uuid, cellplug.CELL0_UUID)
         with self._router.target_instance(context, uuid) as cctxt:
             made = database.instance_create(
-                cctxt, {**values, 'state': 'error', 'fault': fault}
+                cctxt,
+                {**values, 'state': 'error', 'fault': fault[:_FAULT]},
             )
             return {**made, 'cell_uuid': cctxt.cell_uuid}
 
@@ -165,3 +171,14 @@ class InstanceAPI:
             client = self._router.rpc_client(cctxt, self._target)
             answer = client.call(cctxt, method, **arguments) or {}
             return {**answer, 'cell_uuid': cctxt.cell_uuid}
+
+
+def _together(
+    answers: Mapping[str, list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    """The rows of several cells, each with its cell's uuid."""
+    return [
+        {**row, 'cell_uuid': cell_uuid}
+        for cell_uuid, rows in answers.items()
+        for row in rows
+    ]

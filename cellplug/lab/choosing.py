@@ -29,7 +29,8 @@ Named = Mapping[str, Mapping[str, str]]
 """Groups of options that the lab writes."""
 
 _GROUPS = re.compile(
-    r'(resolver|transport_cache|quota)(_\w+)?|(cell|api)_database|rpc',
+    r'(resolver|transport_cache|quota|placement)(_\w+)?'
+    r'|(cell|api)_database|cells|rpc',
     re.IGNORECASE,
 )
 _OURS = frozenset(
@@ -43,7 +44,7 @@ _OURS = frozenset(
 
 STATIC = 'static'
 
-INTERFACES = ('resolver', 'transport_cache', 'quota')
+INTERFACES = ('resolver', 'transport_cache', 'quota', 'placement')
 """Whose drivers a lab uses."""
 
 _KEEPS_BOOKS = 'database'

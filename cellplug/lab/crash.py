@@ -100,7 +100,8 @@ class Crashing:
             is added.
         :raises LabError: if a process ends that nobody killed.
         """
-        limits = self._make_room(instances)
+        router, context = self._deployment.router, self._deployment.context()
+        limits = quotas.make_room_for(router, context, instances)
         with contextlib.ExitStack() as stack:
             sampler = stack.enter_context(
                 sampling.sampling(self._directory, limits)
@@ -122,29 +123,11 @@ class Crashing:
             requests=apis.outcomes,
             deleted=apis.deleted,
             samples=sampler.samples,
-            quotas=self._rows() if limits else [],
+            quotas=limits and quotas.rows(router, context, people.USERS),
             before=before,
             settled=settled,
             problems=sampler.problems,
         )
-
-    def _rows(self) -> list[quotas.Row]:
-        router, context = self._deployment.router, self._deployment.context()
-        return quotas.rows(router, context, people.USERS)
-
-    def _make_room(self, instances: int) -> list[quotas.Row]:
-        """Set limits that requests will meet; none without quotas."""
-        router, context = self._deployment.router, self._deployment.context()
-        if not quotas.has_limits(router):
-            return []
-        room = {
-            'instances': instances,
-            'cores': instances * 2,
-            'memory_mb': instances * 2048,
-        }
-        guests = {people.GUEST: instances // 3}
-        quotas.make_room(router, context, room, guests)
-        return self._rows()
 
     @contextlib.contextmanager
     def _apis(self, seed: int) -> Iterator[api_processes.APIProcesses]:

@@ -25,8 +25,8 @@ from cellplug.objects import urls
 _CALL_TIMEOUT = '20'
 """Seconds: a worker that does not answer is found out in the meantime."""
 
-_CALL_TIMEOUT_OF_CRASHES = '5'
-"""Seconds: here workers that do not answer are a part of it."""
+_SHORT_CALL_TIMEOUT = '5'
+"""Seconds: where workers that do not answer are a part of it."""
 
 
 class Deployment:
@@ -37,7 +37,7 @@ class Deployment:
     :ivar kind: for people: on what it runs.
     :ivar drivers: the chain of drivers in use, by interface.
     :ivar clock: the router's.
-    :ivar workers: those that are processes; none of those within this one.
+    :ivar workers: those of all cells, wherever they run.
     """
 
     def __init__(
@@ -97,16 +97,17 @@ def opened(
     taken: choosing.Groups,
     *,
     crash: bool = False,
+    hasty: bool = False,
 ) -> Iterator[Deployment]:
     """Build the deployment, or continue a former one; end it afterwards.
 
     :param count: how many cells beside cell0.
     :param taken: which drivers to use, and how.
-    :param crash: for processes that will be killed: they give up a worker
-        that does not answer soon, and workers that are not processes are
-        left to them.
+    :param crash: for processes that will be killed: workers that are not
+        processes are left to them.
+    :param hasty: give up a worker that does not answer soon.
     """
-    timeout = _CALL_TIMEOUT_OF_CRASHES if crash else _CALL_TIMEOUT
+    timeout = _SHORT_CALL_TIMEOUT if hasty else _CALL_TIMEOUT
     own = {
         'api_database': {'connection': servers.database('api')},
         'rpc': {'call_timeout': timeout},
@@ -140,7 +141,7 @@ def opened(
         if not servers.embedded:
             _start_processes(workers, taking, directory, named, taken)
         elif not crash:
-            stack.enter_context(worker.threads(router, taking))
+            workers.enter(worker.threads(router, taking))
         yield Deployment(router, taking, servers.kind, chains, clock, workers)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from collections.abc import Iterator
 from typing import TextIO
 
 import rich.console
+import rich.live
 import rich.progress
 import rich.text
 
-from cellplug.lab import traffic
+from cellplug.lab import breakroom
+from cellplug.lab import screen_live
+
+_FRAMES = 8
+"""How often in a second the break room is drawn."""
 
 
 @contextlib.contextmanager
-def shown_on(stream: TextIO) -> Iterator[traffic.Progress]:
+def shown_on(stream: TextIO) -> Iterator[breakroom.Progress]:
     """A line that is gone afterwards, if the stream is a terminal."""
     console = rich.console.Console(file=stream)
     bar = rich.progress.Progress(
@@ -56,3 +62,24 @@ class _Progress:
     def step(self) -> None:
         if self._task is not None:
             self._bar.advance(self._task)
+
+    @contextlib.contextmanager
+    def watched(self, tell: Callable[[], breakroom.Story]) -> Iterator[None]:
+        console = self._bar.console
+        if not console.is_terminal:
+            yield
+            return
+        # There can be one live display at a time.
+        self._bar.stop()
+        try:
+            with rich.live.Live(
+                console=console,
+                get_renderable=lambda: screen_live.live(console, tell()),
+                refresh_per_second=_FRAMES,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            ):
+                yield
+        finally:
+            self._bar.start()

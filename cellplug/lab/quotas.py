@@ -89,6 +89,26 @@ def make_room(
         _set(router, context, {'instances': limit}, user)
 
 
+def make_room_for(
+    router: cellplug.CellRouter,
+    context: cellplug.RequestContext,
+    instances: int,
+) -> list[Row]:
+    """Set limits for so many instances more, of any flavor but large ones.
+
+    :returns: the limits in force; none without quotas.
+    """
+    if not has_limits(router):
+        return []
+    room = {
+        'instances': instances,
+        'cores': instances * 2,
+        'memory_mb': instances * 2048,
+    }
+    make_room(router, context, room, {people.GUEST: instances // 3})
+    return rows(router, context, people.USERS)
+
+
 def _set(
     router: cellplug.CellRouter,
     context: cellplug.RequestContext,

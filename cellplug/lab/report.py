@@ -7,10 +7,12 @@ import dataclasses
 from typing import Any
 
 import cellplug
+from cellplug.lab import breakroom
 from cellplug.lab import check as lab_check
 from cellplug.lab import crash as lab_crash
 from cellplug.lab import people
 from cellplug.lab import quotas as lab_quotas
+from cellplug.lab import report_break
 from cellplug.lab import settling
 from cellplug.lab import traffic as lab_traffic
 from cellplug.objects import urls
@@ -29,6 +31,7 @@ class Report:
     :ivar refused: what was over quota.
     :ivar left: what a former run had left behind.
     :ivar crash: what came of killing processes, None if none were.
+    :ivar story: what came of breaking cells, None if none were.
     :ivar seconds: how long the run took, start and end of servers included.
     :ivar warnings: what cellplug and its drivers logged as a warning.
     """
@@ -46,6 +49,7 @@ class Report:
     left: settling.Settled
     crash: lab_crash.Crash | None
     check: lab_check.Outcome
+    story: breakroom.Story | None = None
     seconds: float = 0.0
     warnings: list[str] = dataclasses.field(default_factory=list)
 
@@ -54,6 +58,8 @@ class Report:
         """How many requests had an answer."""
         if self.crash:
             return self.crash.requests.total()
+        if self.story:
+            return self.story.ledger.total
         return sum(one.count for one in self.latencies)
 
     def booted(self) -> collections.Counter[str]:
@@ -95,6 +101,7 @@ class Report:
             'quotas': self._quotas() if self.quotas else None,
             'left_behind': _settled(self.left),
             'crash': self._crash(self.crash) if self.crash else None,
+            'break': report_break.document(self.story) if self.story else None,
             'check': check_document(self.check),
         }
 

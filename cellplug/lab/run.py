@@ -8,6 +8,8 @@ import random
 import time
 
 import cellplug
+from cellplug.lab import breaking
+from cellplug.lab import breakroom
 from cellplug.lab import check as lab_check
 from cellplug.lab import choosing
 from cellplug.lab import crash as lab_crash
@@ -25,7 +27,7 @@ _SEEDS = 2**32
 
 
 def run(
-    settings: lab_settings.Settings, progress: lab_traffic.Progress
+    settings: lab_settings.Settings, progress: breakroom.Progress
 ) -> report.Report:
     """Build, send requests, check, and end everything that was started.
 
@@ -62,7 +64,7 @@ class _Run:
         self,
         settings: lab_settings.Settings,
         directory: lab_directory.Directory,
-        progress: lab_traffic.Progress,
+        progress: breakroom.Progress,
         taken: choosing.Groups,
     ) -> None:
         self._settings = settings
@@ -70,6 +72,9 @@ class _Run:
         self._progress = progress
         self._taken = taken
         self._count, self._deleted, self._ended = self._former()
+        if settings.broken:
+            breaking.check_names(settings.broken, self._count)
+            self._taken = breakroom.tuned(taken, real=settings.real)
 
     def run(self) -> report.Report:
         """Build, send requests, and check."""
@@ -86,8 +91,9 @@ class _Run:
                 self._count,
                 self._taken,
                 crash=settings.crash,
+                hasty=settings.crash or bool(settings.broken),
             ) as deployment:
-                found = self._use(deployment)
+                found = self._use(deployment, servers.room)
                 progress.phase('Stopping the workers')
             progress.phase('Checking every database')
             outcome = _check(self._directory, self._deleted)
@@ -95,7 +101,11 @@ class _Run:
         outcome.problems[:0] = found.check.problems
         return dataclasses.replace(found, check=outcome)
 
-    def _use(self, deployment: lab_deployment.Deployment) -> report.Report:
+    def _use(
+        self,
+        deployment: lab_deployment.Deployment,
+        room: breaking.Room | None,
+    ) -> report.Report:
         """Send the requests; what there is to say before the check."""
         settings = self._settings
         left = settling.Settled()
@@ -105,16 +115,18 @@ class _Run:
             left = deployment.settle()
         self._deleted += left.forgotten
         traffic = lab_traffic.Traffic(deployment, self._progress)
-        crash = None
+        crash, story = None, None
         try:
             if settings.crash:
                 crash = self._crash(deployment)
+            elif room is not None:
+                story = self._break(deployment, room)
             else:
                 traffic.run(settings.instances)
         finally:
             self._deleted += [o.uuid for o in traffic.placed if o.deleted]
             self._note(ended=False)
-        problems = crash.problems if crash else traffic.problems
+        told = crash or story
         directory = self._directory
         return report.Report(
             kind=deployment.kind,
@@ -125,12 +137,26 @@ class _Run:
             placed=traffic.placed,
             listed=traffic.listed,
             latencies=traffic.latencies(),
-            quotas=crash.quotas if crash else traffic.quotas,
+            quotas=told.quotas if told else traffic.quotas,
             refused=traffic.refused,
             left=left,
             crash=crash,
-            check=lab_check.Outcome(problems=list(problems)),
+            story=story,
+            check=lab_check.Outcome(problems=list((told or traffic).problems)),
         )
+
+    def _break(
+        self, deployment: lab_deployment.Deployment, room: breaking.Room
+    ) -> breakroom.Story:
+        settings = self._settings
+        told = breakroom.BreakRoom(
+            deployment,
+            room,
+            self._progress,
+            settings.broken,
+            settings.seconds or lab_settings.DEFAULT_SECONDS,
+        )
+        return told.run(settings.instances, self._deleted)
 
     def _crash(self, deployment: lab_deployment.Deployment) -> lab_crash.Crash:
         seed = self._settings.seed

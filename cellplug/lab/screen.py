@@ -17,6 +17,7 @@ from cellplug.lab import check as lab_check
 from cellplug.lab import drawing
 from cellplug.lab import people
 from cellplug.lab import report as lab_report
+from cellplug.lab import screen_break
 from cellplug.lab import screen_check
 from cellplug.lab import screen_crash
 from cellplug.lab import screen_quotas
@@ -34,12 +35,12 @@ _WITH_URLS = 90
 
 _STATES = {'active': 'green', 'error': 'red', 'deleted': 'dim'}
 _WAYS = {
-    'boot': 'reserve, map, call, commit',
+    'boot': 'reserve, place, call, commit',
     'refused': 'reserve: over quota',
     'show': 'target by uuid, read the cell',
     'reboot': 'target by uuid, call the worker',
     'delete': 'reserve, call, commit, unmap',
-    'list': 'read every cell, one by one',
+    'list': 'read all cells at once',
 }
 
 
@@ -93,6 +94,11 @@ class _Screen:
 
     def _tables(self) -> Iterator[rich.console.RenderableType]:
         report, console = self._report, self._console
+        if report.story:
+            yield from screen_break.tables(console, report.story)
+            yield self._cells()
+            yield from screen_quotas.tables(console, report)
+            return
         if report.crash:
             yield self._cells()
             yield from screen_crash.tables(console, report, report.crash)
@@ -162,8 +168,9 @@ class _Screen:
         report = self._report
         table = drawing.Table(self._console, 'The cells')
         table.columns_of('Cell', 'UUID')
-        # Where processes are killed, nobody knows what they have booted.
-        booted = None if report.crash else report.booted()
+        # Where something breaks, nobody knows all that was booted.
+        known = not (report.crash or report.story)
+        booted = report.booted() if known else None
         if booted is not None:
             table.columns_of('Booted', justify='right')
         table.columns_of('Holds', justify='right')

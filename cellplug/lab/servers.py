@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import urllib.parse
+from collections.abc import Collection
 from collections.abc import Iterator
 from typing import Protocol
 
 import sqlalchemy as sa
 
+from cellplug.lab import breaking
 from cellplug.lab import directory as lab_directory
 from cellplug.lab import errors
+from cellplug.lab import proxying
 from cellplug.lab import settings as lab_settings
+from cellplug.lab import shims
 
 
 class Servers(Protocol):
@@ -22,6 +27,9 @@ class Servers(Protocol):
 
     embedded: bool
     """Whether queues work within this process alone."""
+
+    room: breaking.Room | None
+    """What breaks the cells that are to be broken; None if none are."""
 
     def database(self, cell: str) -> str:
         """The database URL of ``api``, ``cell0``, ``cell1``..."""
@@ -42,12 +50,17 @@ class Files:
 
     def __init__(self, directory: lab_directory.Directory) -> None:
         self._directory = directory
+        self.room: breaking.Room | None = None
+
+    def file(self, cell: str) -> str:
+        """The path of a cell's file."""
+        return self._directory.file(f'{cell}.sqlite')
 
     def database(self, cell: str) -> str:
         """A file with the cell's name."""
-        file = self._directory.file(f'{cell}.sqlite')
         # What has to be quoted depends on SQLAlchemy's version.
-        return sa.URL.create('sqlite', database=file).render_as_string()
+        url = sa.URL.create('sqlite', database=self.file(cell))
+        return url.render_as_string()
 
     def queue(self, cell: str) -> str:
         """A queue with the cell's name."""
@@ -59,6 +72,8 @@ class Own:
 
     kind = 'your servers, a worker process for each cell'
     embedded = False
+
+    room: breaking.Room | None = None
 
     def __init__(self, database_template: str, transport_template: str):
         self._database_template = database_template
@@ -78,6 +93,7 @@ class Private:
 
     kind = 'private MariaDB and RabbitMQ, a worker process for each cell'
     embedded = False
+    room: breaking.Room | None = None
 
     def __init__(self) -> None:
         # Imported here: they are of no use to the other kinds.
@@ -119,19 +135,87 @@ class Private:
         return self._rabbitmq.create_vhost(f'lab_{cell}')
 
 
+class Proxied:
+    """Private servers, with a proxy before those of each cell that breaks.
+
+    The workers of such a cell reach them by the proxy, too: cut off from its
+    servers is the cell, not who asks it.
+    """
+
+    kind = Private.kind + ', proxies before what breaks'
+    embedded = False
+
+    def __init__(
+        self,
+        private: Private,
+        broken: Collection[str],
+        proxies: proxying.Proxies,
+    ) -> None:
+        self._private = private
+        self._broken = broken
+        self._proxies = proxies
+        self.room: breaking.Room | None = proxies
+
+    def database(self, cell: str) -> str:
+        """A new database."""
+        url = sa.make_url(self._private.database(cell))
+        if cell in self._broken:
+            assert url.host and url.port
+            port = self._proxies.add(
+                cell, url.host, url.port, is_database=True
+            )
+            url = url.set(host=proxying.HOST, port=port)
+        return url.render_as_string(hide_password=False)
+
+    def queue(self, cell: str) -> str:
+        """A new vhost."""
+        url = self._private.queue(cell)
+        if cell not in self._broken:
+            return url
+        parts = urllib.parse.urlsplit(url)
+        assert parts.hostname and parts.port
+        port = self._proxies.add(
+            cell, parts.hostname, parts.port, is_database=False
+        )
+        user = parts.netloc.rpartition('@')[0]
+        where = f'{user}@{proxying.HOST}:{port}'
+        return parts._replace(netloc=where).geturl()
+
+
 @contextlib.contextmanager
 def opened(
     settings: lab_settings.Settings, directory: lab_directory.Directory
 ) -> Iterator[Servers]:
     """What the settings ask for, up while the block runs."""
-    if settings.real:
-        private = Private()
-        try:
-            private.start()
-            yield private
-        finally:
-            private.stop()
-    elif settings.database_template and settings.transport_template:
-        yield Own(settings.database_template, settings.transport_template)
-    else:
-        yield Files(directory)
+    with contextlib.ExitStack() as stack:
+        if settings.real:
+            yield _private(settings, stack)
+        elif settings.database_template and settings.transport_template:
+            yield Own(settings.database_template, settings.transport_template)
+        else:
+            yield _files(settings, directory, stack)
+
+
+def _private(
+    settings: lab_settings.Settings, stack: contextlib.ExitStack
+) -> Servers:
+    private = Private()
+    stack.callback(private.stop)
+    private.start()
+    if not settings.broken:
+        return private
+    proxies = stack.enter_context(proxying.Proxies())
+    return Proxied(private, settings.broken, proxies)
+
+
+def _files(
+    settings: lab_settings.Settings,
+    directory: lab_directory.Directory,
+    stack: contextlib.ExitStack,
+) -> Servers:
+    files = Files(directory)
+    if settings.broken:
+        paths = {cell: files.file(cell) for cell in settings.broken}
+        junk = directory.file('no-database')
+        files.room = stack.enter_context(shims.Shims(paths, junk))
+    return files

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Mapping
 
 from cellplug import exception
+from cellplug.lab import breaking
 from cellplug.lab import errors
 from cellplug.objects import urls
 
@@ -13,6 +15,8 @@ DEFAULT_CELLS = 3
 MAX_CELLS = 30
 DEFAULT_INSTANCES = 30
 MAX_INSTANCES = 100_000
+DEFAULT_SECONDS = 8.0
+MAX_SECONDS = 3600.0
 
 _FIELD = '{cell}'
 _ANY_FIELD = re.compile(r'\{[^{}]*\}')
@@ -30,6 +34,9 @@ class Settings:
     :ivar real: on a private MariaDB and RabbitMQ.
     :ivar crash: kill processes at random, and settle the books afterwards.
     :ivar seed: what decides, with ``crash``; None: anything.
+    :ivar breaks: which cells to break, and how, as :func:`.breaking.parse`
+        reads it.
+    :ivar seconds: with ``breaks``: how long each part takes.
     :ivar config_files: whose choice of drivers to follow; likewise
         ``config_dirs``.
     :ivar database_template: a URL with ``{cell}``, for servers of one's own;
@@ -42,6 +49,8 @@ class Settings:
     real: bool = False
     crash: bool = False
     seed: int | None = None
+    breaks: tuple[str, ...] = ()
+    seconds: float | None = None
     config_files: tuple[str, ...] = ()
     config_dirs: tuple[str, ...] = ()
     database_template: str | None = dataclasses.field(default=None, repr=False)
@@ -54,6 +63,14 @@ class Settings:
         """Whether the servers are the user's own."""
         return self.database_template is not None
 
+    @property
+    def broken(self) -> Mapping[str, breaking.Kind]:
+        """How to break each cell, by name.
+
+        :raises LabUsageError: naming what cannot be read.
+        """
+        return breaking.parse(self.breaks) if self.breaks else {}
+
     def check(self) -> None:
         """Refuse what cannot be.
 
@@ -63,6 +80,7 @@ class Settings:
             _within('--cells', self.cells, MAX_CELLS)
         _within('--instances', self.instances, MAX_INSTANCES)
         self._check_combination()
+        self._check_breaks()
         if self.database_template is not None:
             _check_template('--database-connection', self.database_template)
         if self.transport_template is not None:
@@ -89,16 +107,33 @@ class Settings:
                 'of your own with --database-connection and --transport-url'
             )
 
+    def _check_breaks(self) -> None:
+        if self.seconds is not None:
+            if not self.breaks:
+                raise errors.LabUsageError('--seconds goes with --break')
+            _within('--seconds', self.seconds, MAX_SECONDS)
+        if not self.broken:
+            return
+        if self.crash:
+            raise errors.LabUsageError(
+                '--break and --crash are two stories; tell one at a time'
+            )
+        if self.own_servers:
+            raise errors.LabUsageError(
+                '--break: breaks cells on files, and with --real; leave out '
+                '--database-connection and --transport-url'
+            )
+
 
 def fill(template: str, cell: str) -> str:
     """The template's URL for ``api``, ``cell0``, ``cell1`` and so on."""
     return template.replace(_FIELD, cell)
 
 
-def _within(name: str, value: int, most: int) -> None:
+def _within(name: str, value: float, most: float) -> None:
     if not 1 <= value <= most:
         raise errors.LabUsageError(
-            f'{name}: {value} is not between 1 and {most}'
+            f'{name}: {value} is not between 1 and {most:g}'
         )
 
 

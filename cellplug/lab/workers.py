@@ -1,6 +1,8 @@
-"""The workers of all cells, as processes."""
+"""The workers of all cells, as processes or within this one."""
 
 from __future__ import annotations
+
+import contextlib
 
 from cellplug.lab import processes
 
@@ -10,6 +12,11 @@ class Workers:
 
     def __init__(self) -> None:
         self._all: dict[str, processes.Process] = {}
+        self._within = contextlib.ExitStack()
+
+    def enter(self, threads: contextlib.AbstractContextManager[None]) -> None:
+        """Take over workers within this process: :meth:`stop` ends them."""
+        self._within.enter_context(threads)
 
     def start(
         self,
@@ -59,5 +66,6 @@ class Workers:
 
     def stop(self) -> None:
         """End them all, at once, and reap them. Idempotent."""
+        self._within.close()
         stopping, self._all = self._all, {}
         processes.stop(list(stopping.values()))

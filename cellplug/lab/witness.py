@@ -1,0 +1,123 @@
+"""What happens to the cells, as whoever watches the router sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+
+import cellplug
+from cellplug.lab import ledger as lab_ledger
+from cellplug.objects import health
+
+_NUMBERS = re.compile(r'[\d.]+')
+_MOST = 500
+
+_WORDS = {
+    health.CircuitState.OPEN: 'opens',
+    health.CircuitState.HALF_OPEN: 'is probed',
+    health.CircuitState.CLOSED: 'closes',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """Something that changed.
+
+    :ivar seconds: when, since requests flow.
+    :ivar cell: the name of the cell; '' if it concerns several.
+    :ivar text: what.
+    """
+
+    seconds: float
+    cell: str
+    text: str
+
+
+class Witness:
+    """Looks at the health of all cells again and again, and notes changes.
+
+    :param look: the router's ``health``; it contacts no cell.
+
+    :ivar events: in order; the first :data:`_MOST`.
+    :ivar cells: the last look, by the cell's name.
+    """
+
+    def __init__(
+        self,
+        ledger: lab_ledger.Ledger,
+        look: Callable[[], Mapping[str, cellplug.CellHealth]],
+    ) -> None:
+        self._ledger = ledger
+        self._look = look
+        self._lock = threading.Lock()
+        self._states: dict[tuple[str, str], health.CircuitState] = {}
+        self._missing: dict[str, str] = {}
+        self.events: list[Event] = []
+        self.cells: dict[str, cellplug.CellHealth] = {}
+
+    def note(self, cell: str, text: str) -> None:
+        """Something happened."""
+        with self._lock:
+            if len(self.events) < _MOST:
+                self.events.append(Event(self._ledger.now, cell, text))
+
+    def look(self) -> None:
+        """Look once, and note what has changed since."""
+        found = self._look().values()
+        self.cells = {one.cell.name: one for one in found}
+        for name, one in self.cells.items():
+            self._compare(name, 'database', one.database)
+            if one.queue is not None:
+                self._compare(name, 'queue', one.queue)
+
+    @property
+    def unhealed(self) -> list[str]:
+        """A line for each part of a cell that is not asked just now."""
+        return [
+            f'the {part} of {name}'
+            for (name, part), state in self._states.items()
+            if state is not health.CircuitState.CLOSED
+        ]
+
+    def _compare(
+        self, cell: str, part: str, circuit: cellplug.CircuitHealth
+    ) -> None:
+        key = cell, part
+        former = self._states.get(key, health.CircuitState.CLOSED)
+        self._states[key] = circuit.state
+        if circuit.state is former:
+            return
+        failed_probe = (
+            former is health.CircuitState.HALF_OPEN
+            and circuit.state is health.CircuitState.OPEN
+        )
+        if failed_probe:
+            # It was open all the while.
+            return
+        word = _WORDS[circuit.state]
+        if circuit.state is health.CircuitState.HALF_OPEN:
+            self.note(cell, f'the {part} {word}')
+        elif circuit.state is health.CircuitState.OPEN:
+            self.note(
+                cell,
+                f'the breaker of the {part} {word}: {circuit.last_error}',
+            )
+        else:
+            self.note(cell, f'the breaker of the {part} {word}')
+
+    def listed(self, missing: Mapping[str, str]) -> None:
+        """A list has come back; note if other cells are missing than before.
+
+        :param missing: the names of the cells that are, and why.
+        """
+        # How long it took is no news.
+        kinds = {cell: _NUMBERS.sub('', why) for cell, why in missing.items()}
+        former, self._missing = self._missing, kinds
+        for cell, why in missing.items():
+            if former.get(cell) != kinds[cell]:
+                self.note(cell, f'is missing in the list: {why}')
+        for cell in former.keys() - kinds.keys():
+            self.note(cell, 'is in the list again')
