@@ -13,11 +13,15 @@ from cellplug import context as cellplug_context
 from cellplug import db
 from cellplug import loader as cellplug_loader
 from cellplug.cells import asking
+from cellplug.cells import breaker
 from cellplug.cells import bulkhead
 from cellplug.cells import collection
+from cellplug.cells import guard as cells_guard
 from cellplug.cells import host as cells_host
 from cellplug.cells import instances
 from cellplug.cells import janitor as cells_janitor
+from cellplug.cells import prober as cells_prober
+from cellplug.cells import probes as cells_probes
 from cellplug.cells import refreshing
 from cellplug.cells import rereading
 from cellplug.cells import schemas
@@ -55,6 +59,7 @@ class Parts:
     alarm: cells_janitor.Alarm
     follower: refreshing.Follower
     bulkhead: bulkhead.Bulkhead
+    prober: cells_prober.Prober
     cells: collection.CellCollection
     instances: instances.InstanceCollection
 
@@ -62,6 +67,7 @@ class Parts:
         """End all, what was built last first."""
         self.database.unbind(self.binding)
         self.alarm.stop()
+        self.prober.stop()
         with contextlib.ExitStack() as rest:
             # Each is closed, whatever the others raise; the last one first.
             rest.callback(self.registry.close)
@@ -98,13 +104,16 @@ def build(
         # 3. Engines.
         rereader = rereading.Rereading()
         admission = queues.Admission(cache, rereader.reread)
-        registry = _registry(conf, admission)
+        guards = _guards(conf)
+        registry = _registry(conf, admission, guards)
         # 4. The resolver, which will read the API database.
         resolver = resolver or _chosen(conf, loader, 'resolver')
         source = asking.Asking(database, resolver)
         rereader.resolver, rereader.registry = resolver, registry
         follower = refreshing.Follower(resolver, registry)
         alarm = _alarm(conf, registry, follower)
+        prober = _prober(conf, registry, resolver)
+        guards.opened = prober.watch
         parts = Parts(
             conf=conf,
             context_class=context_class,
@@ -125,6 +134,7 @@ def build(
             alarm=alarm,
             follower=follower,
             bulkhead=_bulkhead(conf, registry),
+            prober=prober,
             asking=source,
             cells=_cells(conf, database, registry, resolver, source),
             instances=instances.InstanceCollection(database, resolver, source),
@@ -158,12 +168,33 @@ def _chosen(
 
 
 def _registry(
-    conf: cfg.ConfigOpts, queue_admission: queues.Admission
+    conf: cfg.ConfigOpts,
+    queue_admission: queues.Admission,
+    guards: cells_guard.Guards,
 ) -> db_registry.EngineRegistry:
     settings = db_settings.EngineSettings.from_group(conf.cell_database)
     return db_registry.EngineRegistry(
-        _fixed(conf, settings), settings, queue_admission
+        _fixed(conf, settings), settings, queue_admission, guards
     )
+
+
+def _guards(conf: cfg.ConfigOpts) -> cells_guard.Guards:
+    settings = db_settings.EngineSettings.from_group(conf.cell_database)
+    return cells_guard.Guards(
+        breaker.Settings.from_group(conf.cells),
+        connections=settings.connections,
+        total=conf.cells.max_connections,
+    )
+
+
+def _prober(
+    conf: cfg.ConfigOpts,
+    registry: db_registry.EngineRegistry,
+    resolver: Any,
+) -> cells_prober.Prober:
+    """Who asks what requests do not ask any more."""
+    probes = cells_probes.Probes(conf, registry, resolver)
+    return cells_prober.Prober(probes.refresh, probes.ask)
 
 
 def _bulkhead(

@@ -51,6 +51,7 @@ class Targeting:
 
         :param cell: CellMapping, uuid or name; None aims at no cell.
         :raises CellMappingNotFound: if there is no such cell.
+        :raises CellStateForbids: if the cell is disabled.
         """
         targets.checked(context)
         if cell is None:
@@ -73,6 +74,7 @@ class Targeting:
         :param project_id: the instance's, the context's by default: for
             resolvers that find instances by their project.
         :raises InstanceMappingNotFound: if the instance is not mapped.
+        :raises CellStateForbids: if its cell is disabled.
         """
         found = self.instances.get(
             targets.checked(context), instance_uuid, project_id=project_id
@@ -92,12 +94,14 @@ class Targeting:
 
         :raises CellMappingNotFound: if there is no such cell; the context
             stays as it was.
+        :raises CellStateForbids: if the cell is disabled; likewise.
         """
         targets.checked(context)
         if cell is None:
             target: tuple[Any, Any, Any] = (None, None, None)
         else:
             entry = self._registry.attach(self._mapping(cell, context))
+            entry.guard.check_target()
             target = (entry.uuid, entry.queue, entry.uuid)
         context.db_connection, context.mq_connection, context.cell_uuid = (
             target

@@ -27,7 +27,11 @@ def checked(context: Any) -> Context:
 def aimed(
     context: Context, entry: db_registry.CellEntry, route: objects.Route | None
 ) -> Context:
-    """A copy of the context that is aimed at the cell."""
+    """A copy of the context that is aimed at the cell.
+
+    :raises CellStateForbids: if the cell is disabled.
+    """
+    entry.guard.check_target()
     return checked(context).copy_with(
         db_connection=entry.uuid,
         mq_connection=entry.queue,

@@ -19,6 +19,7 @@ from oslo_db.sqlalchemy import enginefacade
 
 from cellplug import exception
 from cellplug.db import connecting
+from cellplug.db import guarding
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
 from cellplug.db import sources
@@ -62,6 +63,10 @@ class Engines:
     A *lease* is an open transaction. :meth:`retire` makes the object refuse
     new leases; its connections close when the last lease ends. The registry
     owns it.
+
+    :param budget: how many leases there may be at a time; by default what
+        the settings say.
+    :ivar guard: what stands before the cell, and has to hear how it does.
     """
 
     def __init__(
@@ -69,10 +74,15 @@ class Engines:
         source: sources.Source,
         settings: db_settings.EngineSettings,
         shared_tls: mysql.SharedTLS,
+        *,
+        guard: guarding.Guard = guarding.NO_GUARD,
+        budget: guarding.Budget | None = None,
     ) -> None:
         self.source = source
         self.settings = settings
         self.label = source.label
+        self.guard = guard
+        self._budget = budget or settings
         self._shared_tls = shared_tls
         self._is_sqlite = source.connection.startswith('sqlite')
         self._managers: dict[tuple[bool, bool], Manager] = {}
@@ -106,7 +116,7 @@ class Engines:
         :raises DatabaseUnavailable: if none ended.
         """
         with self._lock:
-            if self._leases >= self.settings.budget and not self._retired:
+            if self._leases >= self._budget.connections and not self._retired:
                 self._wait_for_lease()
             if self._retired:
                 return False
@@ -117,16 +127,18 @@ class Engines:
         self._waiting += 1
         try:
             waited = self._free.wait_for(
-                lambda: self._retired or self._leases < self.settings.budget,
+                lambda: (
+                    self._retired or self._leases < self._budget.connections
+                ),
                 self.settings.pool_timeout,
             )
         finally:
             self._waiting -= 1
         if not waited:
             raise self.label.unavailable(
-                f'all {self.settings.budget} connections of this process '
+                f'all {self._budget.connections} connections of this process '
                 f'stayed in use for {self.settings.pool_timeout:g} s '
-                '(max_pool_size + max_overflow)',
+                '(max_pool_size + max_overflow, and [cells] max_connections)',
                 before_first_statement=True,
             )
 
@@ -140,6 +152,21 @@ class Engines:
                 self._free.notify()
         if last:
             self.drop_idle()
+
+    @property
+    def retired(self) -> bool:
+        """Whether these are no more the engines of their database."""
+        return self._retired
+
+    @property
+    def leases(self) -> int:
+        """How many transactions are open."""
+        return self._leases
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, or being opened."""
+        return sum(map(_connections, list(self._managers.values())))
 
     def retire(self) -> None:
         """Take no new leases; close what idles, the rest after its use."""
@@ -247,9 +274,12 @@ class Engines:
 
         :param key: of the engine that is about to connect.
         """
-        managers = list(self._managers.values())
-        if sum(map(_connections, managers)) > self.settings.budget:
-            self.drop_idle(but=self._managers.get(key))
+        self.trim(but=self._managers.get(key))
+
+    def trim(self, *, but: Manager | None = None) -> None:
+        """Close what idles, if there is more than the budget allows."""
+        if self.connections > self._budget.connections:
+            self.drop_idle(but=but)
 
 
 def _connections(manager: Manager) -> int:

@@ -94,6 +94,8 @@ def reason(error: BaseException) -> str:
 
     Drivers name host, port, user and database, and never the password.
     """
+    if isinstance(error, exception.CellplugError):
+        return str(error)
     inner = getattr(error, 'inner_exception', None) or error
     original = getattr(inner, 'orig', None) or inner
     if isinstance(original, sa_exc.TimeoutError):

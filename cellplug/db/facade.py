@@ -56,7 +56,10 @@ class Access:
 
         :raises DatabaseNotBound: if no router is open.
         :raises DatabaseUnavailable: on entry, if the database cannot be
-            reached; also CellIdentityMismatch, CellMappingNotFound.
+            reached, or failed too often to be asked just now; also
+            CellIdentityMismatch, CellMappingNotFound.
+        :raises CellStateForbids: on entry, if the cell is disabled, or this a
+            writer and the cell read-only.
         :raises ReadOnlyTransaction: for a writer inside a reader.
         """
         return opening.Opening(self._database.binding, self._mode, context)
@@ -265,10 +268,14 @@ class Database:
         For code not yet moved to ``reader`` and ``writer``: its connections
         are outside the budget of transactions. From now on the request
         counts as one that has written: it is not repeated, and its readers
-        go to the primary.
+        go to the primary. So a cell that is read-only has none to give.
+
+        :raises CellStateForbids: if the cell's state says no.
+        :raises CellUnavailable: if the cell's database failed too often.
         """
         self._note_write(context)
         engines = self.binding.registry.engines(context.db_connection)
+        engines.guard.check(writer=True)
         engine: sa.Engine = engines.manager().engine
         return engine
 
@@ -279,6 +286,8 @@ class Database:
 
         It counts in the budget of transactions until it is closed. From now
         on the request counts as one that has written.
+
+        :raises CellStateForbids: as :meth:`get_engine`; CellUnavailable too.
         """
         self._note_write(context)
         return sessions.open_session(self.binding, context.db_connection)

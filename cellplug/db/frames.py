@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 from typing import Protocol
@@ -81,15 +82,19 @@ class Frame:
     :ivar doomed: the error at which the server rolled back all of it.
     :ivar lost: what was raised when its connection turned out to be dead
         before that.
+    :ivar failure: what was raised when its database failed it.
+    :ivar reused: whether its connection had been used before.
     """
 
     __slots__ = (
         '_answers',
+        '_began',
         '_driver',
         'committed',
         'core',
         'doomed',
         'engines',
+        'failure',
         'heard',
         'hooked',
         'key',
@@ -99,6 +104,7 @@ class Frame:
         'pid',
         'registry',
         'replica',
+        'reused',
         'session',
     )
 
@@ -120,6 +126,9 @@ class Frame:
         self._answers = 0
         self.doomed: BaseException | None = None
         self.lost: exception.DatabaseUnavailable | None = None
+        self.failure: exception.DatabaseUnavailable | None = None
+        self.reused = False
+        self._began = time.perf_counter()
         self.hooked = 0
         self.session = None
         self.core: Any = None
@@ -192,11 +201,13 @@ class Frame:
 
     def _watch(self, connection: sa.Connection) -> None:
         """Learn what becomes of the statements, from the driver or events."""
-        driver: Any = connection.connection.dbapi_connection
+        lent = connection.connection
+        info, driver = lent.info, lent.dbapi_connection
+        self.reused = 'cellplug_idle_since' in info
         if isinstance(driver, mysql.Connection):
             self._driver, self._answers = driver, driver.answers
         else:
-            connection.info['cellplug_frame'] = self
+            info['cellplug_frame'] = self
 
     def orm_session(self) -> Any:
         """The session, also where a connection was enough so far."""
@@ -231,6 +242,37 @@ class Frame:
             if self.core is not None:
                 self.core.close()
             self.doomed = None
+
+    def report_unopened(self, error: exception.CellplugError) -> None:
+        """Tell the guard that the database could not be had.
+
+        :param error: one of :data:`.guarding.FAILURES`; a refusal of the
+            guard itself is no news to it.
+        """
+        if self.replica or getattr(error, 'refused', False):
+            return
+        if not self.engines.retired:
+            self.engines.guard.database.failed(error)
+
+    def report(self, *, answered: bool) -> None:
+        """Tell the guard how the database did, after the end.
+
+        Nothing where it was not asked. Nor where a connection turned out to
+        be dead that had idled: that was some time ago, and the next one will
+        tell. What a replica does is not the primary's fault.
+
+        :param answered: whether a statement was answered.
+        """
+        engines, failure = self.engines, self.failure
+        if self.replica:
+            if failure is not None:
+                engines.skip_replica()
+        elif failure is None:
+            if answered:
+                took = time.perf_counter() - self._began
+                engines.guard.database.succeeded(took)
+        elif not (engines.retired or (self.reused and self.lost)):
+            engines.guard.database.failed(failure)
 
     def _commit(self) -> None:
         try:

@@ -99,14 +99,19 @@ class Guard(Protocol):
 class Budget(Protocol):
     """How many transactions may be open in one database at a time."""
 
-    connections: int
+    @property
+    def connections(self) -> int:
+        """As it is now."""
+        ...
 
 
 class Guards(Protocol):
     """What gives each cell its guard."""
 
-    budget: Budget
-    """Of each cell; the same object for all, which changes with them."""
+    @property
+    def budget(self) -> Budget:
+        """Of each cell; one object for all, which changes with them."""
+        ...
 
     def admit(self, mapping: mappings.CellMapping, guard: Any) -> Any:
         """The guard for a newer mapping of a cell.

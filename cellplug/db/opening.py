@@ -9,6 +9,7 @@ joins the open frame.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import types
 from typing import Any
@@ -17,10 +18,13 @@ from cellplug import context as cellplug_context
 from cellplug import exception
 from cellplug.db import errors
 from cellplug.db import frames
+from cellplug.db import guarding
 from cellplug.db import registry as db_registry
 from cellplug.db import rereading
 from cellplug.db import retry
 from cellplug.objects import request_state
+
+LOG = logging.getLogger(__name__)
 
 LEASE = frames.Lease()
 """The hook that every binding starts with."""
@@ -97,15 +101,7 @@ class Opening:
                 self._entered = True
                 return joined
         self.outermost = True
-        frame = frames.Frame(self._binding.registry, key, mode)
-        try:
-            self._open(frame, state)
-        except exception.CellplugError as exc:
-            rereader = self._binding.rereader
-            if not rereading.leads_elsewhere(rereader, frame, exc):
-                raise
-            frame = frames.Frame(self._binding.registry, key, mode)
-            self._open(frame, state)
+        frame = self._opened(key, state)
         if mode.writer:
             state.wrote.add(key)
         state.enter(frame, key, outermost=True)
@@ -131,27 +127,43 @@ class Opening:
             return frame.core_connection()
         return frame.orm_session()
 
+    def _opened(
+        self, key: str | None, state: request_state.RequestState
+    ) -> frames.Frame:
+        """An outermost frame, opened; its failure to open is reported."""
+        frame = frames.Frame(self._binding.registry, key, self._mode)
+        try:
+            try:
+                self._open(frame, state)
+            except exception.CellplugError as exc:
+                rereader = self._binding.rereader
+                if not rereading.leads_elsewhere(rereader, frame, exc):
+                    raise
+                frame = frames.Frame(self._binding.registry, key, self._mode)
+                self._open(frame, state)
+        except guarding.FAILURES as exc:
+            frame.report_unopened(exc)
+            raise
+        return frame
+
     def _open(
         self, frame: frames.Frame, state: request_state.RequestState
     ) -> None:
-        """Run the hooks, then connect; a replica that lags is passed over."""
+        """Ask the guard, run the hooks, connect."""
         mode, key = self._mode, frame.key
         frame.engines = frame.registry.engines(key)
+        replica_will_do = (
+            not (mode.writer or mode.primary) and key not in state.wrote
+        )
+        if replica_will_do and frame.engines.has_replica:
+            frame.engines.guard.check_reader()
+        else:
+            frame.engines.guard.check(writer=mode.writer)
         error: BaseException | None = None
         try:
             frame.run_hooks(self._binding.hooks)
-            frame.replica = (
-                frame.engines.has_replica
-                and not (mode.writer or mode.primary)
-                and key not in state.wrote
-            )
-            try:
-                frame.connect()
-            except exception.CellIdentityMissing:
-                if not frame.replica:
-                    raise
-                frame.engines.skip_replica()
-                frame.replica = False
+            frame.replica = replica_will_do and frame.engines.has_replica
+            if not (frame.replica and self._connect_replica(frame)):
                 frame.connect()
         except errors.CONNECT_ERRORS as exc:
             if retry.is_conflict(exc):
@@ -169,6 +181,29 @@ class Opening:
             if error is not None:
                 frame.end_hooks(self._binding.hooks, error)
 
+    def _connect_replica(self, frame: frames.Frame) -> bool:
+        """Whether the replica could be had; if not, it is passed over.
+
+        One that lags behind the claim of the primary, and one that cannot be
+        reached. Not one that is another cell's.
+        """
+        try:
+            frame.connect()
+        except (exception.CellIdentityMissing, *errors.CONNECT_ERRORS) as exc:
+            if retry.is_conflict(exc):
+                raise
+            LOG.warning(
+                '%s is not read for a while: %s',
+                frame.engines.label.argument('The replica'),
+                errors.reason(exc),
+            )
+        else:
+            return True
+        frame.engines.skip_replica()
+        frame.replica = False
+        frame.engines.guard.check(writer=False)
+        return False
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -180,7 +215,8 @@ class Opening:
         self._entered = False
         state = self._context._request_state
         state.leave(frame, frame.key, outermost=self.outermost)
-        if frame.answered:
+        answered = frame.answered
+        if answered:
             state.act()
         if frame.pid != os.getpid():
             self._leave_to_parent(frame, error)
@@ -198,28 +234,49 @@ class Opening:
         finally:
             if self.outermost:
                 frame.end_hooks(self._binding.hooks, ended_by)
-        if self.outermost and error is None:
-            # Also if the commit failed: it may be its answer that was lost.
+        if ended_by is not None:
+            self._fail(frame, ended_by, error, answered)
+        elif self.outermost:
+            frame.report(answered=answered)
             for call in frame.committed:
                 call()
-        if ended_by is not None:
-            self._raise_ours(ended_by, error, frame)
 
-    def _raise_ours(
-        self, ended_by: BaseException, error: Any, frame: frames.Frame
+    def _fail(
+        self,
+        frame: frames.Frame,
+        ended_by: BaseException,
+        error: BaseException | None,
+        answered: bool,
     ) -> None:
-        lost = errors.unavailable(
-            ended_by, frame.engines.label, unanswered=not frame.answered
-        )
-        if lost is not None and lost.before_first_statement:
-            frame.lost = lost
-        ours: exception.CellplugError | None = lost
-        if ours is None and frame.key == db_registry.API_DATABASE:
-            ours = errors.api_schema_missing(ended_by)
+        """Raise what ended the block, if ``with`` does not do so itself."""
+        ours = self._ours(ended_by, frame)
+        if self.outermost:
+            if isinstance(ended_by, Exception):
+                frame.report(answered=answered)
+            if error is None:
+                # It was the commit's, whose answer may have been lost.
+                for call in frame.committed:
+                    call()
         if ours is not None:
             raise ours from ended_by
         if ended_by is not error:
             raise ended_by
+
+    def _ours(
+        self, ended_by: BaseException, frame: frames.Frame
+    ) -> exception.CellplugError | None:
+        """What to raise instead, if anything; a lost database is noted."""
+        lost = errors.unavailable(
+            ended_by, frame.engines.label, unanswered=not frame.answered
+        )
+        if lost is not None:
+            frame.failure = lost
+            if lost.before_first_statement:
+                frame.lost = lost
+            return lost
+        if frame.key == db_registry.API_DATABASE:
+            return errors.api_schema_missing(ended_by)
+        return None
 
     def _leave_to_parent(self, frame: frames.Frame, error: Any) -> None:
         """The child leaves the parent's transaction as it is."""

@@ -15,12 +15,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Callable
-from typing import Any
-from typing import Protocol
 
 from cellplug import exception
 from cellplug.db import engines as db_engines
+from cellplug.db import entries
+from cellplug.db import guarding
 from cellplug.db import identity_hook
 from cellplug.db import mysql
 from cellplug.db import settings as db_settings
@@ -32,34 +31,7 @@ API_DATABASE = 'api'
 """The key of the API database; a cell's key is its uuid, None the own."""
 
 
-@dataclasses.dataclass(slots=True)
-class CellEntry:
-    """What the process knows of one cell.
-
-    :ivar generation: of the newest mapping seen; older ones change nothing.
-    :ivar mapping: that mapping; None once the cell was deleted.
-    :ivar queue: the handle of the cell's transport.
-    """
-
-    uuid: str
-    generation: int
-    mapping: mappings.CellMapping | None = None
-    engines: db_engines.Engines | None = None
-    digest: str = dataclasses.field(default='', repr=False)
-    queue: Any = None
-
-
-class Queues(Protocol):
-    """What gives each cell the handle of its message queue."""
-
-    def admit(
-        self, mapping: mappings.CellMapping, queue: Any
-    ) -> tuple[Any, Callable[[], None] | None]:
-        """The handle for a newer mapping, and what to call afterwards.
-
-        Called with a lock held; what it returns is called without.
-        """
-        ...
+CellEntry = entries.CellEntry
 
 
 class _State:
@@ -77,6 +49,7 @@ class EngineRegistry:
 
     :param fixed: the API database and the process's own, by key.
     :param queues: makes the handles of the cells' message queues.
+    :param guards: makes what stands before each cell.
     """
 
     def __init__(
@@ -85,11 +58,13 @@ class EngineRegistry:
             str | None, tuple[sources.Source, db_settings.EngineSettings]
         ],
         cell_settings: db_settings.EngineSettings,
-        queues: Queues,
+        queues: entries.Queues,
+        guards: guarding.Guards,
     ) -> None:
         self._fixed = fixed
         self._cell_settings = cell_settings
         self._queues = queues
+        self._guards = guards
         self._states: dict[int, _State] = {}
         self._abandoned: list[object] = []
         self._closed = False
@@ -111,7 +86,7 @@ class EngineRegistry:
     def _reborn(self, state: _State, entry: CellEntry) -> CellEntry:
         if entry.mapping is None:
             return entry
-        engines = self._cell_engines(state, entry.mapping)
+        engines = self._cell_engines(state, entry.mapping, entry.guard)
         return dataclasses.replace(entry, engines=engines)
 
     def attach(self, mapping: mappings.CellMapping) -> CellEntry:
@@ -136,45 +111,61 @@ class EngineRegistry:
             urls.check_database(
                 f'slave_connection {whose}', mapping.slave_connection
             )
-        state = self._state()
+        state, share = self._state(), self._guards.budget.connections
         with state.lock:
             known = state.cells.get(mapping.uuid)
-            if known is not None and mapping.generation <= known.generation:
+            if known is None:
+                known = CellEntry(mapping.uuid, mapping.generation - 1)
+            if mapping.generation <= known.generation:
                 if known.mapping is None:
                     raise exception.CellMappingNotFound(mapping.uuid)
                 return known
-            entry, retired = self._entry(state, mapping, known)
+            guard = self._guards.admit(mapping, known.guard)
+            entry, retired = self._entry(state, mapping, known, guard)
             entry.queue, settle = self._queues.admit(
-                mapping, known.queue if known else None
+                mapping, known.queue, guard
             )
             state.cells[mapping.uuid] = entry
         if retired is not None:
             retired.retire()
         if settle is not None:
             settle()
+        if self._guards.budget.connections < share:
+            for one in list(state.cells.values()):
+                if one.engines is not None:
+                    one.engines.trim()
         return entry
 
     def _entry(
         self,
         state: _State,
         mapping: mappings.CellMapping,
-        known: CellEntry | None,
+        known: CellEntry,
+        guard: guarding.Guard,
     ) -> tuple[CellEntry, db_engines.Engines | None]:
         digest = urls.secret_digest(
             mapping.name, mapping.database_connection, mapping.slave_connection
         )
-        engines = retired = known.engines if known else None
-        if known is not None and known.digest == digest and engines:
+        engines = retired = known.engines
+        if known.digest == digest and engines:
             retired = None
         else:
-            engines = self._cell_engines(state, mapping)
+            engines = self._cell_engines(state, mapping, guard)
         entry = CellEntry(
-            mapping.uuid, mapping.generation, mapping, engines, digest
+            mapping.uuid,
+            mapping.generation,
+            mapping,
+            engines,
+            digest,
+            guard=guard,
         )
         return entry, retired
 
     def _cell_engines(
-        self, state: _State, mapping: mappings.CellMapping
+        self,
+        state: _State,
+        mapping: mappings.CellMapping,
+        guard: guarding.Guard,
     ) -> db_engines.Engines:
         source = sources.Source(
             label=sources.Label(mapping.name, mapping.uuid),
@@ -183,8 +174,17 @@ class EngineRegistry:
             hooks=(identity_hook.checker(mapping.uuid, mapping.name),),
         )
         return db_engines.Engines(
-            source, self._cell_settings, state.shared_tls
+            source,
+            self._cell_settings,
+            state.shared_tls,
+            guard=guard,
+            budget=self._guards.budget,
         )
+
+    def entry(self, cell_uuid: str) -> CellEntry | None:
+        """What this process knows of a cell; None of one that is deleted."""
+        entry = self._state().cells.get(cell_uuid)
+        return entry if entry is not None and entry.mapping else None
 
     def newest(self, cell_uuid: str) -> mappings.CellMapping | None:
         """The newest mapping of the cell that this process has seen."""
@@ -216,9 +216,12 @@ class EngineRegistry:
                 return
             # The handle stays: contexts have it, if the cell comes back.
             handle = known.queue if known is not None else None
+            guard = known.guard if known is not None else None
             state.cells[cell_uuid] = CellEntry(
-                cell_uuid, generation, queue=handle
+                cell_uuid, generation, queue=handle, guard=guard
             )
+            if guard is not None:
+                self._guards.dismiss(guard)
         if known is not None and known.engines is not None:
             known.engines.retire()
             known.queue.retire()

@@ -19,6 +19,8 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
     """
     frame = frames.Frame(binding.registry, key, frames.Mode(writer=True))
     frame.engines = binding.registry.engines(key)
+    # Nobody can tell whether it will write.
+    frame.engines.guard.check(writer=True)
     try:
         frame.run_hooks(binding.hooks)
         manager = frame.engines.manager()

@@ -33,6 +33,6 @@ class EngineSettings:
         return cls(**{name: getattr(group, name) for name in given})
 
     @property
-    def budget(self) -> int:
+    def connections(self) -> int:
         """How many transactions may be open in one database at a time."""
         return self.max_pool_size + self.max_overflow

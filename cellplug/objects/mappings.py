@@ -14,7 +14,11 @@ from cellplug.objects import urls
 class CellState(enum.StrEnum):
     """What a cell is open for.
 
-    It is recorded and shown; targeting does not look at it in this release.
+    Set by ``cell update --state``, and honoured by the newest mapping that a
+    process knows, also for contexts that were targeted before. What cannot be
+    done raises CellStateForbids. cellplug's own look at a cell (``cell
+    verify``, ``cell health``) and the care of its schema (``db sync``) are
+    done in any state.
     """
 
     ENABLED = 'enabled'
@@ -24,10 +28,10 @@ class CellState(enum.StrEnum):
     """What is there already; nothing new is placed."""
 
     READ_ONLY = 'read_only'
-    """Reading."""
+    """Reading, and messages; no ``db.writer``, and nothing new is placed."""
 
     DISABLED = 'disabled'
-    """Nothing."""
+    """Nothing: it can neither be targeted nor worked with."""
 
 
 def check_state(value: str) -> CellState:

@@ -51,6 +51,7 @@ As ``context.apart`` looks at it: readers go to primaries.
 _UNANSWERED = (
     exception.CellIdentityMismatch,
     exception.CellIdentityMissing,
+    exception.CellStateForbids,
     exception.DatabaseUnavailable,
     exception.QueueUnavailable,
     exception.RPCTimeout,

@@ -82,7 +82,9 @@ class RPCClient:
 
         :raises RPCTimeout: if no worker answered; one may still act.
         :raises CellUnavailable: if the cell's broker does not take the
-            message; QueueUnavailable for the process's own queue.
+            message, or failed too often to be asked just now;
+            QueueUnavailable for the process's own queue.
+        :raises CellStateForbids: if the cell is disabled.
         :raises CellHasNoQueue: for cell0.
         :raises InvalidURL: if the transport URL cannot be used.
         :raises Exception: what the worker raised: a built-in exception,
@@ -137,21 +139,55 @@ class RPCClient:
         kwargs: dict[str, Any],
         seconds: float | None,
     ) -> Any:
+        guard, version = self.queue.guard, self.queue.version
+        guard.check_queue()
         _note_act(context)
-        version = self.queue.version
+        began = time.perf_counter()
         try:
-            try:
-                return self._send_twice(how, context, method, kwargs, seconds)
-            except Exception as exc:
-                if not self._leads_elsewhere(exc, version):
-                    raise
-            # The cell's queue is another one by now, or has a new password.
-            return self._send_twice(how, context, method, kwargs, seconds)
+            answer = self._send_following(
+                how, context, method, kwargs, seconds
+            )
         except Exception as exc:
+            self._report(exc, began, version)
             named = self._named(exc)
             if named is None:
                 raise
             raise named from exc
+        guard.queue.succeeded(time.perf_counter() - began)
+        return answer
+
+    def _report(self, error: Exception, began: float, version: int) -> None:
+        """Tell the guard what an error says about the queue, if anything.
+
+        A worker's exception is an answer. Silence of the workers is theirs,
+        not the broker's. What was said of a queue that the cell has no more
+        is no news.
+        """
+        messaging, circuit = _messaging(), self.queue.guard.queue
+        if messaging.is_answer(error):
+            circuit.succeeded(time.perf_counter() - began)
+        elif (
+            isinstance(error, messaging.QueueDownError)
+            and self.queue.version == version
+        ):
+            circuit.failed(self.queue.unavailable(str(error)))
+
+    def _send_following(
+        self,
+        how: str,
+        context: Any,
+        method: str,
+        kwargs: dict[str, Any],
+        seconds: float | None,
+    ) -> Any:
+        version = self.queue.version
+        try:
+            return self._send_twice(how, context, method, kwargs, seconds)
+        except Exception as exc:
+            if not self._leads_elsewhere(exc, version):
+                raise
+        # The cell's queue is another one by now, or has a new password.
+        return self._send_twice(how, context, method, kwargs, seconds)
 
     def _leads_elsewhere(self, error: Exception, version: int) -> bool:
         """Whether the message was not sent, and another queue may take it."""

@@ -286,6 +286,11 @@ def is_remote(error: BaseException) -> bool:
     return type(error).__module__.endswith('_Remote')
 
 
+def is_answer(error: BaseException) -> bool:
+    """Whether it was a worker that raised this, whatever it is."""
+    return is_remote(error) or isinstance(error, oslo_messaging.RemoteError)
+
+
 def is_timeout(error: BaseException) -> bool:
     """Whether a call got no answer in time."""
     return isinstance(

@@ -13,6 +13,7 @@ from typing import Any
 
 from cellplug import exception
 from cellplug import interfaces
+from cellplug.db import guarding
 from cellplug.objects import mappings
 from cellplug.objects import urls
 
@@ -28,18 +29,22 @@ class CellQueue:
     Its repr and messages name the cell, and never hold the URL.
 
     :ivar version: another one for each URL that it had.
+    :ivar guard: what stands before the cell, and has to hear how its queue
+        does.
     """
 
     __slots__ = ('_cache', '_isolated', '_refuse', '_reread', '_url',
-                 'cell_name', 'cell_uuid', 'version')  # fmt: skip
+                 'cell_name', 'cell_uuid', 'guard', 'version')  # fmt: skip
 
     def __init__(
         self,
         mapping: mappings.CellMapping,
         cache: interfaces.TransportCache,
         reread: Reread | None = None,
+        guard: guarding.Guard = guarding.NO_GUARD,
     ) -> None:
         self.cell_uuid = mapping.uuid
+        self.guard = guard
         self._cache = cache
         self._reread = reread
         self._url = ''
@@ -192,11 +197,15 @@ class Admission:
         self._reread = reread
 
     def admit(
-        self, mapping: mappings.CellMapping, queue: CellQueue | None
+        self,
+        mapping: mappings.CellMapping,
+        queue: CellQueue | None,
+        guard: guarding.Guard,
     ) -> tuple[CellQueue, Callable[[], None] | None]:
         """The cell's handle, and what to call once no lock is held."""
         if queue is None:
-            return CellQueue(mapping, self._cache, self._reread), None
+            queue = CellQueue(mapping, self._cache, self._reread, guard)
+            return queue, None
         return queue, queue.update(mapping)
 
 
@@ -205,6 +214,7 @@ class OwnQueue:
 
     where = "this process's own queue"
     version = 0
+    guard = guarding.NO_GUARD
 
     def __init__(
         self, cache: interfaces.TransportCache, find_url: Callable[[], str]
