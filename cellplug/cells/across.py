@@ -12,10 +12,12 @@ from cellplug import context as cellplug_context
 from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import gathering
+from cellplug.cells import health
 from cellplug.cells import placing
 from cellplug.cells import results
 from cellplug.cells import scatter
 from cellplug.cells import targeting
+from cellplug.objects import health as health_objects
 from cellplug.objects import mappings
 
 Context = cellplug_context.RequestContext
@@ -31,6 +33,7 @@ class Across(targeting.Targeting):
             parts, self._mapping, self.target_cell
         )
         self._placing = placing.Placing(parts)
+        self._health = health.Health(parts)
 
     def scatter_gather(
         self,
@@ -95,6 +98,32 @@ class Across(targeting.Targeting):
             timeout=timeout,
             skip_cell0=skip_cell0,
         )
+
+    def health(
+        self,
+        cells: Iterable[checking.Cell] | None = None,
+        *,
+        probe: bool = False,
+        timeout: float | None = None,
+    ) -> dict[str, health_objects.CellHealth]:
+        """How the cells do, by uuid: as this process has seen it.
+
+        Asks nobody but the resolver for the list of cells; while that does
+        not answer, it is about the cells that the process has worked with.
+        One that it never worked with is taken to be well.
+
+        :param cells: CellMappings, uuids or names; None for all.
+        :param probe: ask each cell's database and message queue now, side by
+            side, in any state of the cell. The outcome counts as that of a
+            request: it closes a circuit, or adds to its failures. A part
+            that is being probed already is not asked a second time.
+        :param timeout: seconds to wait for the probes; by default ``[cells]
+            scatter_timeout``. A part that has not answered then has failed,
+            in this report; its probe goes on.
+        :raises CellMappingNotFound: if one that is named does not exist.
+        """
+        deadline = self._gathering.deadline(timeout) if probe else None
+        return self._health(cells, deadline)
 
     # -- new instances -----------------------------------------------------
 

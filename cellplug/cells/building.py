@@ -59,6 +59,7 @@ class Parts:
     alarm: cells_janitor.Alarm
     follower: refreshing.Follower
     bulkhead: bulkhead.Bulkhead
+    guards: cells_guard.Guards
     prober: cells_prober.Prober
     cells: collection.CellCollection
     instances: instances.InstanceCollection
@@ -134,6 +135,7 @@ def build(
             alarm=alarm,
             follower=follower,
             bulkhead=_bulkhead(conf, registry),
+            guards=guards,
             prober=prober,
             asking=source,
             cells=_cells(conf, database, registry, resolver, source),
