@@ -120,5 +120,12 @@ class Placing:
         return queries.lock_cell(session, cell.uuid)
 
     def down(self, cell: mappings.CellMapping) -> bool:
-        """Whether this process knows that the cell's database is down."""
-        return False
+        """Whether this process knows that the cell's database is down.
+
+        What has failed under another URL says nothing of this one.
+        """
+        entry = self._parts.registry.entry(cell.uuid)
+        if entry is None or entry.guard is None or entry.mapping is None:
+            return False
+        there = entry.mapping.database_connection == cell.database_connection
+        return bool(there and entry.guard.database.is_open)

@@ -136,7 +136,7 @@ class Choice:
         if cell.uuid in ruled_out:
             return 'it was excluded'
         if self._owner.down(cell):
-            return 'its database is down'
+            return 'its database does not answer'
         return _closed(cell)
 
     def _ranked(

@@ -8,9 +8,11 @@ import testtools
 
 from cellplug.testing import conformance
 from tests.conformance import helpers
+from tests.conformance import memory_placement
 from tests.conformance import memory_quota
 from tests.conformance import memory_resolver
 from tests.conformance import memory_transport_cache
+from tests.conformance import test_broken_placement
 from tests.conformance import test_broken_resolver
 
 
@@ -41,3 +43,14 @@ class TestTransportCache(conformance.TransportCacheSuite, unittest.TestCase):
 class TestQuota(conformance.QuotaSuite, unittest.TestCase):
     driver = memory_quota.MemoryQuota
     harness = helpers.QuotaHarness
+
+
+class TestPlacement(conformance.PlacementSuite, testtools.TestCase):
+    driver = memory_placement.MemoryPlacement
+    harness = memory_placement.PlacementHarness
+
+
+class TestPlacementWithoutSource(
+    conformance.PlacementSuite, unittest.TestCase
+):
+    driver = test_broken_placement.ByInstances

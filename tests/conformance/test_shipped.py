@@ -70,6 +70,49 @@ class TestNoop(conformance.QuotaSuite, testtools.TestCase):
     driver = 'noop'
 
 
+class TestSpread(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'spread'
+
+
+class TestWeighted(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'weighted'
+
+
+class TestWeightedUnevenly(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'weighted'
+    # The suite's cells are called suite1 and so on.
+    options = {  # noqa: RUF012 (read only)
+        'weights': {'suite1': '3', 'suite2': '0.5', 'suite3': '0'}
+    }
+
+
+class TestProjectAffinity(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'project_affinity'
+
+
+class TestAffinityByWeight(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'project_affinity'
+    options = {'backend': 'weighted'}  # noqa: RUF012
+
+
+class TestPinned(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'pinned'
+
+
+class TestPinnedProject(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'pinned'
+    options = {  # noqa: RUF012
+        'projects': {'suite-project': 'suite2'},
+        'reserved': True,
+        'backend': 'project_affinity',
+    }
+
+
+class TestOnlyPinned(conformance.PlacementSuite, testtools.TestCase):
+    driver = 'pinned'
+    options = {'only_pinned': True}  # noqa: RUF012
+
+
 class TestAll(unittest.TestCase):
     def test_every_shipped_driver_is_bound_here(self) -> None:
         bound = {

@@ -222,6 +222,68 @@ class UseTest(OutOfTreeTestCase):
         report = self.clean.json('driver check quota sheet')
         self.assertEqual('complete', report['grade'])
 
+    def test_instances_are_placed_by_a_new_driver_by_config_alone(
+        self,
+    ) -> None:
+        self.install('placement', 'my_policy')
+        [row] = self.clean.drivers()['placement', 'my_policy']
+        self.assertEqual('cellplug-placement-my-policy 0.1.0', row['origin'])
+        self.assertIs(True, row['loads'])
+        self.clean.run(
+            'python -m unittest',
+            cwd=self.clean.home / 'cellplug-placement-my-policy',
+        )
+        report = self.clean.json('driver check placement my_policy')
+        self.assertEqual('complete', report['grade'])
+        config = self.clean.home / 'place.conf'
+        config.write_text(
+            '[api_database]\n'
+            f'connection = sqlite:///{self.clean.home}/api.db\n'
+            '[placement]\ndriver = my_policy\n'
+            '[placement_my_policy]\nfull_at = 2\n'
+        )
+        (self.clean.home / 'place.py').write_text(PLACE)
+        done = self.clean.run(f'python place.py {config}')
+        self.assertEqual(
+            'cell1 cell1 cell2 cell2 3 3', done.stdout.strip(), done.stderr
+        )
+
+
+# Fills cell1, then cell2; of two full ones, each gets one more.
+PLACE = """
+import sys
+import uuid
+
+import cellplug
+from oslo_config import cfg
+
+conf = cfg.ConfigOpts()
+cellplug.register_opts(conf)
+conf(['--config-file', sys.argv[1]], project='cellplug')
+cellplug.sync_api_database(conf)
+context = cellplug.RequestContext(user_id='u', project_id='p')
+with cellplug.CellRouter.from_conf(conf) as router:
+    cells = [
+        router.cells.create(
+            name=name,
+            database_connection=f'sqlite:///{name}.db',
+            transport_url=f'fake://{name}/',
+        )
+        for name in ('cell1', 'cell2')
+    ]
+
+    def place(*cells):
+        made = router.place(context, str(uuid.uuid4()), cells=cells or None)
+        return made.cell.name
+
+    places = [place('cell1'), place(), place(), place()]
+    for _ in range(2):
+        place()
+    counts = [
+        len(router.instances.list(context, cell=cell)) for cell in cells
+    ]
+    print(*places, *counts)
+"""
 
 PYPROJECT = """
 [build-system]

@@ -173,6 +173,9 @@ class DriverCheckTest(test_cmd_base.CommandTestCase):
     def test_a_new_quota_driver_passes(self) -> None:
         self.check_new('quota')
 
+    def test_a_new_placement_driver_passes(self) -> None:
+        self.check_new('placement')
+
     def test_a_bad_driver_fails_and_shows_no_secret(self) -> None:
         self.install_loud()
         self.run_command.write({'resolver_loud': ['word = hush-hush']})

@@ -22,6 +22,7 @@ VALUES = {
     'maximum': 9,
     'minimum': 4,
     'missing': {'cell1': 'the reason'},
+    'refused': {'the uuid': ['cell1', 'it is disabled']},
     'resources': ['cores', 'instances'],
     'usages': {'cores': 4},
     'headroom': {'cores': 0},

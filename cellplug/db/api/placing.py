@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from cellplug import exception
 from cellplug.db import tables
 from cellplug.db.api import cells
-from cellplug.db.api import inserting
 from cellplug.db.api import instances
 from cellplug.db.api import models
 from cellplug.objects import CellMapping
@@ -25,6 +24,9 @@ _instance = models.instance_mapping
 _ATTEMPTS = 5
 """How often in a row somebody may unmap what was in the way."""
 
+_INSERTS = tables.insert_absent(
+    _instance, _instance.c.id, generation=tables.clock()
+)
 _COUNT = sa.select(_instance.c.cell_uuid, sa.func.count()).group_by(
     _instance.c.cell_uuid
 )
@@ -82,8 +84,15 @@ def place(session: tables.Handle, wanted: InstanceMapping) -> InstanceMapping:
 
     :param wanted: its cell's row is locked, where it has one.
     """
+    row = {
+        'instance_uuid': wanted.instance_uuid,
+        'cell_uuid': wanted.cell_uuid,
+        'project_id': wanted.project_id,
+        'user_id': wanted.user_id,
+    }
+    dialect = tables.connection(session).dialect
     for _ in range(_ATTEMPTS):
-        inserting.insert_missing(session, [wanted])
+        session.execute(_INSERTS[dialect.name], row)
         found = find(session, wanted.instance_uuid)
         if found is not None:
             return found

@@ -18,6 +18,7 @@ from cellplug.testing.conformance.finding import find_harness
 from cellplug.testing.conformance.harnesses import Harness
 from cellplug.testing.conformance.harnesses import Hold
 from cellplug.testing.conformance.harnesses import ResolverHarness
+from cellplug.testing.conformance.placement import PlacementSuite
 from cellplug.testing.conformance.quota import QuotaSuite
 from cellplug.testing.conformance.resolver import ResolverSuite
 from cellplug.testing.conformance.running import Check
@@ -35,6 +36,7 @@ __all__ = [
     'Harness',
     'Hold',
     'Outcome',
+    'PlacementSuite',
     'QuotaSuite',
     'Report',
     'ResolverHarness',

@@ -142,7 +142,7 @@ def find_harness(interface: str, name: str) -> Callable[[], harnesses.Harness]:
     An entry point ``<interface>_<name>`` in :data:`NAMESPACE`, a class or a
     function without arguments. Without one: :class:`DatabaseHarness` for
     resolvers and quota drivers, :class:`.harnesses.Harness` for transport
-    caches.
+    caches and placement drivers.
 
     :raises DriverLoadError: if it cannot be imported, or two distributions
         offer one.
@@ -153,7 +153,7 @@ def find_harness(interface: str, name: str) -> Callable[[], harnesses.Harness]:
     if not points:
         return (
             harnesses.Harness
-            if interface == 'transport_cache'
+            if interface in ('transport_cache', 'placement')
             else DatabaseHarness
         )
     if len(points) > 1:

@@ -17,6 +17,7 @@ from cellplug import loader
 from cellplug.testing.conformance import base
 from cellplug.testing.conformance import finding
 from cellplug.testing.conformance import harnesses
+from cellplug.testing.conformance import placement
 from cellplug.testing.conformance import quota
 from cellplug.testing.conformance import resolver
 from cellplug.testing.conformance import transport_cache
@@ -26,6 +27,7 @@ SUITES: Mapping[str, type[base.Suite]] = types.MappingProxyType(
         'resolver': resolver.ResolverSuite,
         'transport_cache': transport_cache.TransportCacheSuite,
         'quota': quota.QuotaSuite,
+        'placement': placement.PlacementSuite,
     }
 )
 """The suite of each interface."""
@@ -80,7 +82,8 @@ class Check:
 class Report:
     """What a suite found.
 
-    :ivar interface: ``resolver``, ``transport_cache`` or ``quota``.
+    :ivar interface: ``resolver``, ``transport_cache``, ``quota`` or
+        ``placement``.
     :ivar driver: the driver's name.
     :ivar checks: in the order of the areas, then of names.
     :ivar built: False if the driver or its source could not be set up. Then
@@ -148,7 +151,8 @@ def run(
     The truth that the suite changes is the harness's: by default a scratch
     database, never the one that ``conf`` names.
 
-    :param interface: ``resolver``, ``transport_cache`` or ``quota``.
+    :param interface: ``resolver``, ``transport_cache``, ``quota`` or
+        ``placement``.
     :param name: the driver's name.
     :param options: values for its own group; they win over all others.
     :param harness: makes the harness; by default that of
