@@ -81,13 +81,30 @@ def _bound_connect(
     ) -> Any:
         for key, value in bound.items():
             cparams.setdefault(key, value)
+        if 'read_timeout' not in bound:
+            return None
+        # A copy: SQLAlchemy keeps these for the next connection.
+        arguments = dict(cparams)
+        seconds = arguments['read_timeout']
+        if isinstance(seconds, int | float) and seconds > 0:
+            # The server is to give up first, and then the client.
+            arguments['read_timeout'] = seconds + type(seconds)(_GRACE)
+            record.info['cellplug_statement_timeout'] = seconds
         if driver == 'pymysql':
-            return mysql.Connection(*cargs, shared_tls=shared_tls, **cparams)
-        return None
+            return mysql.Connection(*cargs, shared_tls=shared_tls, **arguments)
+        return dialect.connect(*cargs, **arguments)
 
     sa.event.listen(engine, 'do_connect', do_connect)
     if driver in ('psycopg', 'psycopg2'):
         _bound_postgresql(engine, settings)
+    if driver in ('pymysql', 'mysqldb'):
+        sa.event.listen(engine, 'connect', _bound_statements)
+
+
+def _bound_statements(dbapi_connection: Any, record: Any) -> None:
+    seconds = record.info.get('cellplug_statement_timeout')
+    if seconds is not None:
+        mysql.bound_statements(dbapi_connection, seconds)
 
 
 def _existing_file(

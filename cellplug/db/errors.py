@@ -13,8 +13,9 @@ from cellplug.db import sources
 from cellplug.db import tables
 from cellplug.db.api import models
 
-_CANCELLED = '57014'
-"""PostgreSQL's SQLSTATE of a statement over statement_timeout."""
+_CANCELLED = ('57014', 1969, 3024)
+"""Of a statement that the server ended as it took too long: PostgreSQL's
+SQLSTATE, MariaDB's number, MySQL's."""
 
 _TIMED_OUT = re.compile('timed out|no answer within')
 """What PyMySQL and our psycopg connections say when they stop waiting."""
@@ -86,7 +87,8 @@ def _was_cancelled(error: sa_exc.DBAPIError) -> bool:
     state = getattr(original, 'sqlstate', None) or getattr(
         original, 'pgcode', None
     )
-    return bool(state == _CANCELLED)
+    number = next(iter(getattr(original, 'args', ())), None)
+    return state in _CANCELLED or number in _CANCELLED
 
 
 def reason(error: BaseException) -> str:

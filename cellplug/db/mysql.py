@@ -36,6 +36,8 @@ ROLLED_BACK = (1213, 1020)
 """At these MySQL and MariaDB have rolled back the whole transaction: a
 deadlock, and a row that changed since the snapshot."""
 
+_UNKNOWN_VARIABLE = 1193
+
 
 class SharedTLS:
     """The TLS context of connections whose URL asks for nothing special.
@@ -191,3 +193,23 @@ class Connection(connections.Connection):
                     exc.args[0], 'MySQL server has gone away (timed out)'
                 ) from None
             raise
+
+
+def bound_statements(connection: Any, seconds: float) -> None:
+    """Have the server end what takes longer, on a connection of any driver.
+
+    A statement that the client alone gave up would go on in the server, with
+    its locks. MariaDB bounds every statement, MySQL those that only read; a
+    server that knows neither variable bounds nothing.
+    """
+    bound = f'max_execution_time = {int(seconds * 1000)}'
+    if 'mariadb' in str(connection.get_server_info()).lower():
+        bound = f'max_statement_time = {seconds}'
+    cursor = connection.cursor()
+    try:
+        cursor.execute(f'SET SESSION {bound}')
+    except Exception as exc:
+        if exc.args[:1] != (_UNKNOWN_VARIABLE,):
+            raise
+    finally:
+        cursor.close()
