@@ -24,6 +24,7 @@ _HOMES = {
     'ReservableResource': 'cellplug.quota.resources',
     'Route': 'cellplug.objects',
     'register_opts': 'cellplug.conf',
+    'sorted_select': 'cellplug.db.listing',
     'sync_api_database': 'cellplug.cells.schemas',
 }
 
@@ -40,6 +41,7 @@ __all__ = [
     'ReservableResource',
     'Route',
     'register_opts',
+    'sorted_select',
     'sync_api_database',
 ]
 
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from cellplug.conf import register_opts
     from cellplug.context import RequestContext
     from cellplug.db import Database
+    from cellplug.db.listing import sorted_select
     from cellplug.objects import CELL0_UUID
     from cellplug.objects import CellMapping
     from cellplug.objects import CellState

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import TypeVar
+from typing import Unpack
 
 from cellplug import context as cellplug_context
 from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import gathering
 from cellplug.cells import health
+from cellplug.cells import listing
+from cellplug.cells import listing_pages
 from cellplug.cells import placing
 from cellplug.cells import results
 from cellplug.cells import scatter
@@ -31,6 +35,12 @@ class Across(targeting.Targeting):
         super().__init__(parts)
         self._gathering = gathering.Gathering(
             parts, self._mapping, self.target_cell
+        )
+        self._listing = listing.Listing(
+            parts.bulkhead,
+            self._gathering,
+            self.instances.get,
+            self.target_cell,
         )
         self._placing = placing.Placing(parts)
         self._health = health.Health(parts)
@@ -124,6 +134,73 @@ class Across(targeting.Targeting):
         """
         deadline = self._gathering.deadline(timeout) if probe else None
         return self._health(cells, deadline)
+
+    # -- sorted lists ------------------------------------------------------
+
+    def list_sorted(
+        self,
+        context: Context,
+        fn: Callable[..., Iterable[Any]],
+        *,
+        sort_keys: Sequence[str],
+        sort_dirs: Sequence[str] | None = None,
+        limit: int | None = None,
+        marker: str | None = None,
+        **options: Unpack[listing.Options],
+    ) -> listing_pages.SortedPage:
+        """A page of the rows of many cells, sorted as if they were of one.
+
+        ``fn(cctxt, sort_keys, sort_dirs, limit, after)`` reads a cell's rows,
+        see :mod:`cellplug.cells.listing`; ``cellplug.sorted_select`` makes one
+        of a SQLAlchemy select. A cell that does not answer is left out, and
+        named in ``page.absent``; the next page has what was missed, if the
+        cell answers then: each page goes on, in each cell, where that cell
+        was left.
+
+        :param sort_keys: names of columns. None is less than everything, and
+            strings sort by code points. The unique key is added as the last.
+        :param sort_dirs: ``asc`` or ``desc`` for each; None for ``asc``.
+        :param limit: at most so many rows; None for all.
+        :param marker: the last page's ``marker``, or the uuid of an instance,
+            after whose row the page begins; None for the first page.
+        :param options: which cells, for how long, and by what unique key: see
+            :class:`cellplug.cells.listing.Options`.
+        :raises CellsFailed: if no cell answers.
+        :raises InvalidInput: for a marker that is none or of another order,
+            and what else cannot be meant.
+        :raises ListingNotSorted: if a cell's rows are not in that order.
+        :raises MarkerNotFound: if no such instance is known.
+        :raises MarkerUnavailable: if its cell does not answer.
+        """
+        wish = listing.Wish(
+            sort_keys, sort_dirs, marker=marker, limit=limit, **options
+        )
+        return self._listing.page(context, fn, wish)
+
+    def iter_sorted(
+        self,
+        context: Context,
+        fn: Callable[..., Iterable[Any]],
+        *,
+        sort_keys: Sequence[str],
+        sort_dirs: Sequence[str] | None = None,
+        marker: str | None = None,
+        partial: bool = False,
+        **options: Unpack[listing.Options],
+    ) -> listing_pages.SortedRows:
+        """All rows of many cells, one by one, in constant memory.
+
+        An iterator, to be closed if it is not read to its end. ``timeout``
+        is how long a cell may take for each part that is read of it. As for
+        the rest, see :meth:`list_sorted`.
+
+        :param partial: goes on without cells that do not answer, and names
+            them in its ``absent``; else it raises before their rows are
+            missed.
+        :raises CellsFailed: while it is read, if a cell does not answer.
+        """
+        wish = listing.Wish(sort_keys, sort_dirs, marker=marker, **options)
+        return self._listing.rows(context, fn, wish, partial=partial)
 
     # -- new instances -----------------------------------------------------
 

@@ -29,7 +29,8 @@ class Failure:
     cell_uuid: str
     cell_name: str
     reason: str
-    error: BaseException | None = None
+    # What others say may quote a connection URL.
+    error: BaseException | None = dataclasses.field(default=None, repr=False)
     targeted: bool = False
 
 

@@ -31,6 +31,9 @@ from cellplug.exception.drivers import DuplicateDriver
 from cellplug.exception.drivers import PluginError
 from cellplug.exception.drivers import UnknownDriver
 from cellplug.exception.drivers import WrongDriverType
+from cellplug.exception.listing import ListingNotSorted
+from cellplug.exception.listing import MarkerNotFound
+from cellplug.exception.listing import MarkerUnavailable
 from cellplug.exception.messaging import QueueUnavailable
 from cellplug.exception.messaging import RPCTimeout
 from cellplug.exception.placement import NoCellAvailable
@@ -79,6 +82,9 @@ __all__ = [
     'InvalidUUID',
     'LimitNotSettable',
     'NoCellAvailable',
+    'ListingNotSorted',
+    'MarkerNotFound',
+    'MarkerUnavailable',
     'NotSupported',
     'NotTargeted',
     'OverQuota',
