@@ -179,7 +179,8 @@ cell breaks; on SQLite files, the opening of the cell's file does."""
             self.print_json(report.document())
         else:
             screen.show(report, self.app.stdout)
-            for line in report.warnings:
+            # Of breakers that open, the story tells.
+            for line in () if report.story else report.warnings:
                 self.app.stderr.write(f'warning: {line}\n')
         return outcome.DONE if report.check.holds else outcome.FAILED
 

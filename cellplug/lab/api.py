@@ -125,7 +125,7 @@ class InstanceAPI:
         )
         rows = _together(answers.partial())
         failed = answers.failed.values()
-        return rows, {one.cell_name: one.reason for one in failed}
+        return rows, {one.cell_name: _why(one) for one in failed}
 
     def _build(
         self, context: cellplug.RequestContext, values: dict[str, Any]
@@ -171,6 +171,12 @@ class InstanceAPI:
             client = self._router.rpc_client(cctxt, self._target)
             answer = client.call(cctxt, method, **arguments) or {}
             return {**answer, 'cell_uuid': cctxt.cell_uuid}
+
+
+def _why(failure: Any) -> str:
+    """Without the name of the cell, which stands beside it."""
+    reason: str = getattr(failure.error, 'reason', failure.reason)
+    return reason
 
 
 def _together(

@@ -157,7 +157,7 @@ class BreakRoom:
         return dataclasses.replace(
             self._story(),
             seconds=seconds,
-            quotas=limits and quotas.rows(router, context, people.USERS),
+            quotas=limits and quotas.rows(router, context, (people.USER,)),
             settled=settled,
             deleted=self._users.deleted,
             problems=list(self._problems()),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Mapping
 
-BUCKET = 0.25
+BUCKET = 0.05
 """Seconds: how finely it is kept when what was answered."""
 
 BOOTED = 'booted'
@@ -107,7 +107,9 @@ class Ledger:
         return self._clock() - self._began
 
     def begin(self, part: Part) -> None:
-        """From now on it is this part of the story."""
+        """From now on it is this part of the story; time begins with it."""
+        if not self._starts:
+            self._began = self._clock()
         self.part = part
         self._starts[part] = self.now
 

@@ -20,6 +20,9 @@ from cellplug.lab import witness as lab_witness
 
 _MOST_EVENTS = 40
 _STRIP = 60
+_LEAST_STRIP = 12
+_STEP = 0.25
+"""Seconds: the least that a letter of a strip stands for."""
 
 
 def tables(
@@ -27,6 +30,7 @@ def tables(
 ) -> Iterator[rich.console.RenderableType]:
     """What each cell answered, when, and what happened."""
     yield _answers(console, story)
+    yield '\n'.join(_failures(story))
     yield _course(console, story)
     yield _lists(console, story)
     yield _events(console, story.witness.events)
@@ -57,11 +61,31 @@ def _answers(
     return table
 
 
+def _failures(story: breakroom.Story) -> Iterator[str]:
+    """How long those had to wait who asked what was broken."""
+    for name, kind in story.broken.items():
+        tallies = [
+            story.ledger.tally(part, name, *users.PER_CELL)
+            for part in parts.PARTS
+        ]
+        failed = sum(one.failed for one in tallies)
+        refused = sum(one.refused for one in tallies)
+        waited = max(one.waited for one in tallies)
+        said = f'{name} ({kind}): {failed} requests failed'
+        if failed:
+            said += (
+                f', {refused} of them refused without asking it; nobody '
+                f'waited longer than {waited:.1f} s for that'
+            )
+        yield said
+
+
 def _course(
     console: rich.console.Console, story: breakroom.Story
 ) -> rich.table.Table:
     """A strip for each cell, from the beginning to the end."""
-    width = max(12, min(_STRIP, console.width - 20))
+    most = min(_STRIP, int(story.seconds / _STEP))
+    width = max(_LEAST_STRIP, min(most, console.width - 20))
     table = drawing.Table(console, 'As time went by')
     table.columns_of('Cell')
     table.columns_of(_scale(story, width))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import rich.console
+import rich.measure
 import rich.table
 import rich.text
 
-import cellplug
+from cellplug import objects
 from cellplug.lab import breakroom
 from cellplug.lab import drawing
 from cellplug.lab import ledger as lab_ledger
@@ -22,7 +23,8 @@ _SPAN = 12.0
 """Seconds that the strips show."""
 
 _WITH_STRIP = 100
-_WITH_ERROR = 60
+_LEAST_ERROR = 16
+_MOST_MISSING = 4
 
 
 def live(
@@ -34,7 +36,7 @@ def live(
         rich.text.Text(),
         _cells_now(console, story),
         rich.text.Text(),
-        _listing_now(story.ledger.listing),
+        *_listing_now(console, story.ledger.listing),
         rich.text.Text(),
         *_last_events(story.witness.events, console.width),
     )
@@ -68,6 +70,25 @@ def _heading(
 def _cells_now(
     console: rich.console.Console, story: breakroom.Story
 ) -> rich.table.Table:
+    """The table; with the last errors where there is room for them."""
+    table = _figures_now(console, story, [])
+    taken = rich.measure.Measurement.get(console, console.options, table)
+    room = console.width - taken.maximum - 2
+    if room < _LEAST_ERROR:
+        return table
+    errors = []
+    for _, health in sorted(story.witness.cells.items()):
+        text = rich.text.Text(_last_error(health), style='dim')
+        text.truncate(room, overflow='ellipsis')
+        errors.append(text)
+    return _figures_now(console, story, errors)
+
+
+def _figures_now(
+    console: rich.console.Console,
+    story: breakroom.Story,
+    errors: list[rich.text.Text],
+) -> rich.table.Table:
     table = drawing.Table(console, '')
     table.title = None
     table.columns_of('Cell', 'State', 'Database', 'Queue')
@@ -75,26 +96,24 @@ def _cells_now(
     with_strip = console.width >= _WITH_STRIP
     if with_strip:
         table.columns_of(f'The last {_SPAN:g} s')
-    if console.width >= _WITH_ERROR:
-        table.columns_of('Last error', style='dim')
+    if errors:
+        table.columns_of('Last error')
     now = story.ledger.now
-    for name, health in sorted(story.witness.cells.items()):
+    for number, (name, health) in enumerate(
+        sorted(story.witness.cells.items())
+    ):
         tally = story.ledger.tally(story.ledger.part, name, *users.PER_CELL)
-        row = [
-            *_conditions(story, name, health),
-            *parts.figures(tally),
-        ]
+        row = [*_conditions(story, name, health), *parts.figures(tally)]
         if with_strip:
             steps = story.ledger.strip(name, _STRIP, now - _SPAN, now)
             row.append(parts.strip(console, steps))
-        if console.width >= _WITH_ERROR:
-            row.append(rich.text.Text(_last_error(health)))
+        row += errors[number : number + 1]
         table.add_row(*row)
     return table
 
 
 def _conditions(
-    story: breakroom.Story, name: str, health: cellplug.CellHealth
+    story: breakroom.Story, name: str, health: objects.CellHealth
 ) -> Iterator[rich.text.Text]:
     """A cell's name, state and breakers."""
     kind = None
@@ -107,19 +126,19 @@ def _conditions(
     yield _circuit(health.queue)
 
 
-def _circuit(circuit: cellplug.CircuitHealth | None) -> rich.text.Text:
+def _circuit(circuit: objects.CircuitHealth | None) -> rich.text.Text:
     if circuit is None:
         return rich.text.Text('-', style='dim')
-    if circuit.state is cellplug.CircuitState.CLOSED:
+    if circuit.state is objects.CircuitState.CLOSED:
         style = 'yellow' if circuit.failures else 'green'
         return rich.text.Text('closed', style=style)
-    if circuit.state is cellplug.CircuitState.HALF_OPEN:
+    if circuit.state is objects.CircuitState.HALF_OPEN:
         return rich.text.Text('probing', style='yellow')
     wait = circuit.next_probe_in or 0.0
     return rich.text.Text(f'OPEN {wait:.1f} s', style='bold red')
 
 
-def _last_error(health: cellplug.CellHealth) -> str:
+def _last_error(health: objects.CellHealth) -> str:
     """The younger one of both parts, while either fails."""
     parts = [health.database]
     if health.queue is not None:
@@ -129,19 +148,27 @@ def _last_error(health: cellplug.CellHealth) -> str:
     return failing[-1].last_error or '' if failing else ''
 
 
-def _listing_now(listing: lab_ledger.Listing) -> rich.text.Text:
+def _listing_now(
+    console: rich.console.Console, listing: lab_ledger.Listing
+) -> Iterator[rich.text.Text]:
     """What the last question to all cells brought."""
     text = rich.text.Text('All cells: ', style='bold')
     of = listing.answered + len(listing.missing)
-    if not of:
-        return text.append('not asked yet', style='dim')
     text.append(
-        f'{listing.answered} of {of} answered, {listing.instances} instances',
+        f'{listing.answered} of {of} answered, {listing.instances} instances'
+        if of
+        else 'not asked yet',
         style='yellow' if listing.missing else 'green',
     )
-    for cell, why in listing.missing.items():
-        text.append(f'; without {cell}: {why}', style='red')
-    return text
+    yield text
+    missing = list(listing.missing.items())
+    for cell, why in missing[:_MOST_MISSING]:
+        line = rich.text.Text(f'  without {cell}: {why}', style='red')
+        line.truncate(console.width, overflow='ellipsis')
+        yield line
+    if len(missing) > _MOST_MISSING:
+        more = len(missing) - _MOST_MISSING
+        yield rich.text.Text(f'  and without {more} more', style='red')
 
 
 def _last_events(

@@ -8,17 +8,16 @@ import threading
 from collections.abc import Callable
 from collections.abc import Mapping
 
-import cellplug
+from cellplug import objects
 from cellplug.lab import ledger as lab_ledger
-from cellplug.objects import health
 
 _NUMBERS = re.compile(r'[\d.]+')
 _MOST = 500
 
 _WORDS = {
-    health.CircuitState.OPEN: 'opens',
-    health.CircuitState.HALF_OPEN: 'is probed',
-    health.CircuitState.CLOSED: 'closes',
+    objects.CircuitState.OPEN: 'opens',
+    objects.CircuitState.HALF_OPEN: 'is probed',
+    objects.CircuitState.CLOSED: 'closes',
 }
 
 
@@ -48,15 +47,15 @@ class Witness:
     def __init__(
         self,
         ledger: lab_ledger.Ledger,
-        look: Callable[[], Mapping[str, cellplug.CellHealth]],
+        look: Callable[[], Mapping[str, objects.CellHealth]],
     ) -> None:
         self._ledger = ledger
         self._look = look
         self._lock = threading.Lock()
-        self._states: dict[tuple[str, str], health.CircuitState] = {}
+        self._states: dict[tuple[str, str], objects.CircuitState] = {}
         self._missing: dict[str, str] = {}
         self.events: list[Event] = []
-        self.cells: dict[str, cellplug.CellHealth] = {}
+        self.cells: dict[str, objects.CellHealth] = {}
 
     def note(self, cell: str, text: str) -> None:
         """Something happened."""
@@ -79,28 +78,28 @@ class Witness:
         return [
             f'the {part} of {name}'
             for (name, part), state in self._states.items()
-            if state is not health.CircuitState.CLOSED
+            if state is not objects.CircuitState.CLOSED
         ]
 
     def _compare(
-        self, cell: str, part: str, circuit: cellplug.CircuitHealth
+        self, cell: str, part: str, circuit: objects.CircuitHealth
     ) -> None:
         key = cell, part
-        former = self._states.get(key, health.CircuitState.CLOSED)
+        former = self._states.get(key, objects.CircuitState.CLOSED)
         self._states[key] = circuit.state
         if circuit.state is former:
             return
         failed_probe = (
-            former is health.CircuitState.HALF_OPEN
-            and circuit.state is health.CircuitState.OPEN
+            former is objects.CircuitState.HALF_OPEN
+            and circuit.state is objects.CircuitState.OPEN
         )
         if failed_probe:
             # It was open all the while.
             return
         word = _WORDS[circuit.state]
-        if circuit.state is health.CircuitState.HALF_OPEN:
+        if circuit.state is objects.CircuitState.HALF_OPEN:
             self.note(cell, f'the {part} {word}')
-        elif circuit.state is health.CircuitState.OPEN:
+        elif circuit.state is objects.CircuitState.OPEN:
             self.note(
                 cell,
                 f'the breaker of the {part} {word}: {circuit.last_error}',
@@ -113,10 +112,11 @@ class Witness:
 
         :param missing: the names of the cells that are, and why.
         """
-        # How long it took is no news.
-        kinds = {cell: _NUMBERS.sub('', why) for cell, why in missing.items()}
+        # How long it took is no news, nor when it will be asked again.
+        told = {c: why.partition(';')[0] for c, why in missing.items()}
+        kinds = {cell: _NUMBERS.sub('', why) for cell, why in told.items()}
         former, self._missing = self._missing, kinds
-        for cell, why in missing.items():
+        for cell, why in told.items():
             if former.get(cell) != kinds[cell]:
                 self.note(cell, f'is missing in the list: {why}')
         for cell in former.keys() - kinds.keys():
