@@ -33,19 +33,23 @@ _LOOK = 1.0
 class Bulkhead:
     """The threads in which cells are asked, those of all processes.
 
-    They start when they are first needed, and end when there was nothing to
-    do for half a minute. The router owns it. A child of a fork has threads of
-    its own.
+    They start when they are first needed. The router owns it. A child of a
+    fork has threads of its own.
 
     :param total: how many cells may be asked at a time.
     :param cells: how many cells there are, as far as this process knows.
+    :param idle: seconds after which a thread that has nothing to do ends.
     """
 
     def __init__(
-        self, total: Callable[[], int], cells: Callable[[], int]
+        self,
+        total: Callable[[], int],
+        cells: Callable[[], int],
+        idle: float = 30.0,
     ) -> None:
         self._total = total
         self._cells = cells
+        self._idle = idle
         self._pools: dict[int, cells_pool.Pool] = {}
         self._closed = False
 
@@ -62,7 +66,12 @@ class Bulkhead:
         :raises RouterClosed: after :meth:`close`.
         """
         batch = Batch(self._pool(), cells, ask, deadline)
-        batch.start(self._total(), self._cells())
+        try:
+            batch.start(self._total(), self._cells())
+        except BaseException:
+            # Ctrl-C, it may be: what was not begun yet is not begun.
+            batch.gone = True
+            raise
         return batch
 
     def submit(
@@ -95,7 +104,7 @@ class Bulkhead:
         pid = os.getpid()
         found = self._pools.get(pid)
         if found is None:
-            found = self._pools.setdefault(pid, cells_pool.Pool())
+            found = self._pools.setdefault(pid, cells_pool.Pool(self._idle))
         return found
 
 

@@ -28,9 +28,6 @@ from cellplug.cells import shares
 
 LOG = logging.getLogger(__name__)
 
-IDLE = 30.0
-"""Seconds after which a thread that has nothing to do ends."""
-
 _STOPPING = 1.0
 """Seconds that idle threads get in all to end."""
 
@@ -38,11 +35,14 @@ _STOPPING = 1.0
 class Pool:
     """The threads of one process.
 
+    :param idle: seconds after which one that has nothing to do ends.
+
     :ivar lock: guards everything here, the shares, and the askers' answers.
     :ivar nobody: whose log lines a thread writes that serves no request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, idle: float) -> None:
+        self._idle_time = idle
         self.lock = threading.Lock()
         self.pid = os.getpid()
         self.nobody = oslo_context.RequestContext(overwrite=False)
@@ -65,9 +65,6 @@ class Pool:
             self.shares.enter(tasks, total, cells)
             helper = self._helper()
         if not self._rouse(helper) and not self._threads:
-            with self.lock:
-                for task in tasks:
-                    self.shares.withdraw(task)
             raise RuntimeError('the system gives no thread to ask cells in')
 
     def settle(self) -> None:
@@ -150,7 +147,7 @@ class Pool:
         """Wait until there may be something to do; False: end."""
         if worker.leaving:
             return False
-        if worker.gate.acquire(timeout=IDLE):
+        if worker.gate.acquire(timeout=self._idle_time):
             return True
         with self.lock:
             if worker in self._idle:
@@ -183,7 +180,7 @@ class Pool:
                 self.shares.reclaim(task)
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """By cell uuid: how many calls run in time, and how many overdue."""
+        """By cell uuid: how many calls run, and how many of them overdue."""
         self.look()
         with self.lock:
             return self.shares.counts()

@@ -196,9 +196,9 @@ class Shares:
             self._busy += 1
 
     def counts(self) -> dict[str, tuple[int, int]]:
-        """By cell uuid: how many calls run in time, and how many overdue."""
+        """By cell uuid: how many calls run, and how many of them overdue."""
         return {
-            uuid: (len(lane.running), len(lane.overdue))
+            uuid: (len(lane.running) + len(lane.overdue), len(lane.overdue))
             for uuid, lane in self._lanes.items()
         }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,6 +14,8 @@ from oslo_context import context as oslo_context
 
 import cellplug
 from cellplug import exception
+from cellplug.cells import bulkhead
+from cellplug.cells import lanes
 from cellplug.cells import scatter
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
@@ -31,6 +35,12 @@ class ScatterCase(helpers.DeploymentTestCase):
 
     def scatter(self, fn, *args, **options):
         return self.router.scatter_gather(self.context(), fn, *args, **options)
+
+    def bulkhead(self):
+        """Threads of the test's own: one at a time."""
+        made = bulkhead.Bulkhead(lambda: 1, lambda: 1)
+        self.addCleanup(made.close)
+        return made
 
     def hang(self):
         """A function that hangs in cell2 until the test is over."""
@@ -161,8 +171,11 @@ class TestContexts(ScatterCase):
 
         context = self.context()
         context.colour = 'red'
-        result = scatter.Scatter(slow_target, 1).run(
-            context, [self.cell1], scatter.Deadline(0.1), late
+        result = scatter.gather(
+            self.bulkhead(),
+            scatter.Call(slow_target, context, late, ()),
+            [self.cell1],
+            lanes.Deadline(0.1),
         )
         self.assertEqual([self.cell1.uuid], list(result.failed))
         context.colour = 'blue'
@@ -197,11 +210,38 @@ class TestWhichCells(ScatterCase):
         named = self.asked(cells=['cell0', 'cell1'], skip_cell0=True)
         self.assertEqual(['cell1'], named)
 
-    def test_a_cell_is_asked_whatever_its_state_is(self):
+    def test_a_cell_is_asked_unless_it_is_disabled(self):
         states = ('no_new', 'read_only', 'disabled')
         for cell, state in zip(self.deployment.cells, states, strict=True):
             self.router.cells.update(cell, state=state)
-        self.assertEqual(3, len(self.scatter(self.words).complete()))
+        asked = []
+
+        def work(cctxt):
+            asked.append(cctxt.cell_uuid)
+            return self.words(cctxt)
+
+        result = self.scatter(work)
+        self.assertEqual(
+            {self.cell1.uuid: ['cell1'], self.cell2.uuid: ['cell2']},
+            result.partial(),
+        )
+        failure = result.failed[self.cell3.uuid]
+        self.assertEqual(
+            f"cell 'cell3' ({self.cell3.uuid}) is disabled: it is not asked",
+            failure.reason,
+        )
+        self.assertIsInstance(failure.error, exception.CellStateForbids)
+        self.assertFalse(failure.targeted)
+        self.assertEqual({self.cell1.uuid, self.cell2.uuid}, set(asked))
+        self.assertRaises(exception.CellsFailed, result.complete)
+
+    def test_the_newest_state_counts_that_the_process_has_seen(self):
+        """Not that of a mapping which the caller has kept."""
+        self.router.cells.update(self.cell1, state='disabled')
+        result = self.scatter(self.words, cells=[self.cell1, self.cell2])
+        self.assertEqual([self.cell1.uuid], list(result.failed))
+        self.router.cells.update(self.cell1, state='enabled')
+        self.scatter(self.words, cells=[self.cell1, self.cell2]).complete()
 
     def test_some_by_name_uuid_and_mapping_each_once(self):
         some = ['cell3', self.cell1.uuid.upper(), self.cell3, self.cell1]
@@ -375,7 +415,8 @@ class TestResults(ScatterCase):
         result = self.fail_in(*self.deployment.cells)
         self.assertRaises(exception.CellsFailed, result.complete)
         self.assertRaises(exception.CellsFailed, result.partial)
-        self.assertEqual({}, result.partial(min_cells=0))
+        self.assertRaises(exception.CellsFailed, result.partial, 0)
+        self.assertRaises(exception.CellsFailed, result.partial, -1)
 
     def test_it_cannot_be_iterated_or_searched(self):
         result = self.fail_in(self.cell2)
@@ -432,53 +473,30 @@ class TestThreads(ScatterCase):
             },
             {f.cell_name: f.reason for f in result.failed.values()},
         )
-        ours = [
-            thread
-            for thread in threading.enumerate()
-            if thread.name == 'cellplug-scatter'
-        ]
         over.set()
-        for thread in ours:
-            thread.join(helpers.PATIENCE)
-            self.assertFalse(thread.is_alive())
+        self.scatter(self.words).complete()
         self.assertEqual([self.cell1.uuid], asked)
 
     def test_a_caller_that_is_interrupted_leaves_nobody_to_begin(self):
-        """As a signal's handler would do it, in the main thread."""
+        """By Ctrl-C, in the main thread."""
         self.deployment.conf.set_override('scatter_threads', 1, 'cells')
-        begun, over, asked = threading.Event(), threading.Event(), []
+        former = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, former)
+        over, asked = threading.Event(), []
 
         def work(cctxt):
             asked.append(cctxt.cell_uuid)
-            begun.set()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
             over.wait(helpers.PATIENCE)
 
-        class Interrupted(scatter.Scatter):
-            def _collect(self, expected, deadline):
-                begun.wait(helpers.PATIENCE)
-                raise KeyboardInterrupt
-
-        run = Interrupted(self.router.target_cell, 1).run
-        self.assertRaises(
-            KeyboardInterrupt,
-            run,
-            self.context(),
-            self.deployment.cells,
-            scatter.Deadline(helpers.PATIENCE),
-            work,
-        )
-        ours = [
-            thread
-            for thread in threading.enumerate()
-            if thread.name == 'cellplug-scatter'
-        ]
+        self.assertRaises(KeyboardInterrupt, self.scatter, work)
         over.set()
-        for thread in ours:
-            thread.join(helpers.PATIENCE)
+        self.scatter(self.words).complete()
         self.assertEqual([self.cell1.uuid], asked)
 
-    def test_no_thread_is_left_behind(self):
+    def test_no_thread_outlives_the_router(self):
         self.scatter(self.words).complete()
+        self.router.close()
         databases.poll_until(
             lambda: (
                 not any(
@@ -486,7 +504,24 @@ class TestThreads(ScatterCase):
                     for thread in threading.enumerate()
                 )
             ),
-            'a thread of a scatter that is over still runs',
+            'a thread of a scatter still runs',
+        )
+        error = self.assertRaises(
+            exception.RouterClosed, self.scatter, id, cells=[self.cell1]
+        )
+        self.assertIn('closed', str(error))
+
+    def test_a_call_that_asks_all_cells_itself_gets_its_answers(self):
+        """Though its own thread is the only one."""
+        self.deployment.conf.set_override('scatter_threads', 1, 'cells')
+
+        def outer(cctxt):
+            found = self.router.scatter_gather(cctxt, self.words).complete()
+            return sorted(found.values())
+
+        words = [['cell1'], ['cell2'], ['cell3']]
+        self.assertEqual(
+            [words] * 3, list(self.scatter(outer).complete().values())
         )
 
     def test_many_callers_at_once_get_their_own_answers(self):
@@ -512,6 +547,33 @@ class TestThreads(ScatterCase):
                 raise SystemExit(3)
 
         self.assertEqual([0, 0], databases.in_processes(child, (), ()))
+
+    def test_a_child_has_threads_of_its_own_while_the_parents_hang(self):
+        self.deployment.conf.set_override('scatter_threads', 1, 'cells')
+        hang = self.hang()
+        self.scatter(hang, cells=['cell2'], timeout=0.1)
+
+        def child():
+            self.scatter(self.words).complete()
+            self.router.close()
+
+        self.assertEqual([0, 0], databases.in_processes(child, (), ()))
+        result = self.scatter(hang, timeout=0.1)
+        self.assertEqual([self.cell2.uuid], list(result.failed))
+
+    def test_a_call_that_forks_leaves_the_pool_to_its_parent(self):
+        def fork(cctxt):
+            child = os.fork()
+            if not child:
+                try:
+                    self.scatter(self.words).complete()
+                except BaseException:
+                    os._exit(3)
+                os._exit(0)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        found = self.scatter(fork, cells=['cell1']).complete()
+        self.assertEqual({self.cell1.uuid: 0}, found)
 
     def test_a_hung_cell_does_not_keep_the_process_from_ending(self):
         program = f"""
