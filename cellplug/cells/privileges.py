@@ -28,8 +28,9 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema()
 UNION ALL
 SELECT c.relname, 'USAGE'
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'S' AND n.nspname = current_schema()
-  AND has_sequence_privilege(c.oid, 'USAGE')
+WHERE n.nspname = current_schema() AND CASE
+  WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE')
+END
 """
 
 

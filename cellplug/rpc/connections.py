@@ -18,6 +18,7 @@ import functools
 import importlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib import parse
 
@@ -69,7 +70,7 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
         retry: int | None = None,
     ) -> None:
         self._patience = patience
-        self._declaring = False
+        self._declaring = self._closing = False
         self._bounded: tuple[Any, float | None] = (None, None)
         self._more_hosts = more_hosts(url)
         try:
@@ -118,11 +119,31 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
 
     def declare_consumer(self, consumer: Any) -> Any:
         """Begin to listen on a queue."""
+        consumer.callback = self._unless_closing(consumer.callback)
         self._declaring = True
         try:
             return super().declare_consumer(consumer)
         finally:
             self._declaring = False
+
+    def _unless_closing(self, callback: Callable[[Any], None]) -> Any:
+        """What takes messages, as long as somebody works on them.
+
+        While a connection closes, oslo.messaging goes on to read from it, and
+        would tell the broker that it has what it then forgets. What is not
+        acknowledged goes back to the queue.
+        """
+
+        def take(message: Any) -> None:
+            if not self._closing:
+                callback(message)
+
+        return take
+
+    def close(self) -> None:
+        """Close it; what arrives meanwhile is for others."""
+        self._closing = True
+        super().close()
 
     def consume(self, timeout: float | None = None) -> None:
         """Wait for messages; after a refusal, not again at once.

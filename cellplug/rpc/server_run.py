@@ -80,6 +80,9 @@ class Run:
 
     def _finish(self) -> None:
         self._server.stop()
+        # At once: as long as it is connected, the broker hands it messages
+        # that others could work on. Answers go out on other connections.
+        self._disconnect()
         self._server.wait()
 
     def _disconnect(self) -> None:
