@@ -26,15 +26,20 @@ import struct
 import sys
 import threading
 from typing import Any
+from typing import NoReturn
 
 from pymysql import connections
 from pymysql import err
+from pymysql.constants import CR
 
 from cellplug.db import forking
 
 ROLLED_BACK = (1213, 1020)
 """At these MySQL and MariaDB have rolled back the whole transaction: a
 deadlock, and a row that changed since the snapshot."""
+
+_NONSENSE = (ValueError, LookupError, NameError, TypeError, struct.error)
+"""What PyMySQL trips over where what answers is no MySQL server."""
 
 _UNKNOWN_VARIABLE = 1193
 
@@ -119,9 +124,33 @@ class Connection(connections.Connection):
         super()._execute_command(command, sql)  # type: ignore[misc]
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
-        rows = super()._read_query_result(unbuffered)  # type: ignore[misc]
+        try:
+            rows = super()._read_query_result(unbuffered)  # type: ignore[misc]
+        except (err.InternalError, *_NONSENSE) as exc:
+            self._lose(exc)
         self.answers += 1
         return rows
+
+    def _read_ok_packet(self) -> Any:
+        try:
+            return super()._read_ok_packet()  # type: ignore[misc]
+        except (err.InternalError, *_NONSENSE) as exc:
+            self._lose(exc)
+
+    def _lose(self, error: BaseException) -> NoReturn:
+        """Raise what was met in an answer as what it means.
+
+        Packets in a wrong order, or of what is no packet, end a connection;
+        PyMySQL says so by errors that leave it open, or are none of a driver.
+        """
+        if isinstance(error, err.InternalError) and self.open:
+            # The server's own, about the statement.
+            raise error
+        self._force_close()  # type: ignore[attr-defined]
+        raise err.OperationalError(
+            CR.CR_SERVER_LOST,
+            'Lost connection to MySQL server: what answers is none',
+        ) from error
 
     def refuse(self, error: BaseException) -> None:
         """The transaction is lost; raise this for all but a rollback."""
@@ -163,6 +192,10 @@ class Connection(connections.Connection):
         self._read_timeout = self._write_timeout = self.connect_timeout
         try:
             super().connect(sock)
+        except _NONSENSE as exc:
+            raise err.OperationalError(
+                CR.CR_CONN_HOST_ERROR, 'what answers is no MySQL server'
+            ) from exc
         finally:
             self._read_timeout, self._write_timeout = self._wanted
         if sys.platform == 'linux' and type(self._sock) is socket.socket:

@@ -113,19 +113,18 @@ class InstanceAPI:
 
     def list_some(
         self, context: cellplug.RequestContext, timeout: float
-    ) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    ) -> tuple[list[dict[str, Any]], list[Any]]:
         """The instances of the cells that answer in time.
 
         :param timeout: seconds.
-        :returns: the instances; and the other cells, by name, and why.
+        :returns: the instances; and the failure of each other cell.
         :raises CellsFailed: if no cell answers.
         """
         answers = self._router.scatter_gather(
             context, database.instance_list, timeout=timeout
         )
         rows = _together(answers.partial())
-        failed = answers.failed.values()
-        return rows, {one.cell_name: _why(one) for one in failed}
+        return rows, list(answers.failed.values())
 
     def _build(
         self, context: cellplug.RequestContext, values: dict[str, Any]
@@ -171,12 +170,6 @@ class InstanceAPI:
             client = self._router.rpc_client(cctxt, self._target)
             answer = client.call(cctxt, method, **arguments) or {}
             return {**answer, 'cell_uuid': cctxt.cell_uuid}
-
-
-def _why(failure: Any) -> str:
-    """Without the name of the cell, which stands beside it."""
-    reason: str = getattr(failure.error, 'reason', failure.reason)
-    return reason
 
 
 def _together(

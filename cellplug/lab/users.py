@@ -169,10 +169,12 @@ class Users:
     ) -> None:
         refused = getattr(error, 'refused', False)
         self._ledger.note(cell, request, seconds, said(error), refused=refused)
-        if request == 'show' and not isinstance(
-            error, exception.CellplugError
-        ):
-            # Nothing but a read of the cell's own database.
+        if request == 'show':
+            self._look_for_raw(cell, error)
+
+    def _look_for_raw(self, cell: str, error: BaseException) -> None:
+        """Of reading a cell nothing may come but cellplug's own errors."""
+        if not isinstance(error, exception.CellplugError):
             line = f'{cell}: {type(error).__name__} came through as it was'
             if line not in self.raw:
                 self.raw.append(line)
@@ -186,13 +188,19 @@ class Users:
     def _list_once(self) -> None:
         began = time.perf_counter()
         try:
-            rows, missing = self._api.list_some(
+            rows, failures = self._api.list_some(
                 self._deployment.context(), LIST_TIMEOUT
             )
         except Exception as exc:  # noqa: BLE001 (what the user is told)
             self._failed('', LISTS[0], time.perf_counter() - began, exc)
             return
         seconds = time.perf_counter() - began
+        missing = {}
+        for one in failures:
+            missing[one.cell_name] = one.reason
+            if one.error is not None:
+                missing[one.cell_name] = said(one.error)
+                self._look_for_raw(one.cell_name, one.error)
         cells = len(self._deployment.cells) + 1
         self._ledger.listing = lab_ledger.Listing(
             cells - len(missing), len(rows), missing
@@ -228,9 +236,8 @@ class Users:
 
 def said(error: BaseException) -> str:
     """What an error says, on one line, without the cell it is about."""
-    reason = getattr(error, 'reason', None)
-    if isinstance(reason, str):
-        return ' '.join(reason.split())
+    if isinstance(error, exception.DatabaseUnavailable):
+        return ' '.join(error.reason.split())
     remote = getattr(error, 'exc_type', None)
     if remote:
         # A worker's: oslo.messaging adds its traceback.
