@@ -13,6 +13,7 @@ from oslo_config import cfg
 from cellplug.conf import cells
 from cellplug.conf import database
 from cellplug.conf import drivers
+from cellplug.conf import healthcheck
 from cellplug.conf import placement
 from cellplug.conf import quota
 from cellplug.conf import rpc
@@ -29,6 +30,7 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
         ('quota', quota.opts()),
         ('placement', placement.opts()),
         ('rpc', rpc.opts()),
+        ('healthcheck', healthcheck.opts()),
     ]
 
 
