@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import itertools
 import logging
 import math
@@ -23,9 +22,10 @@ import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
-from typing import Any
 
 from cellplug import exception
+from cellplug.cells import breaker_settings
+from cellplug.cells import saying
 from cellplug.objects import health
 
 LOG = logging.getLogger(__name__)
@@ -45,22 +45,7 @@ _JITTER = 0.25
 together should not all come back together."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """The options ``[cells] breaker_*``; times in seconds."""
-
-    threshold: int
-    retry: float
-    retry_max: float
-
-    @classmethod
-    def from_group(cls, group: Any) -> Settings:
-        """The settings in the option group."""
-        return cls(
-            group.breaker_threshold,
-            group.breaker_retry,
-            max(group.breaker_retry, group.breaker_retry_max),
-        )
+Settings = breaker_settings.Settings
 
 
 class Circuit:
@@ -157,7 +142,7 @@ class Circuit:
         with self._locked():
             if self._state is _CLOSED:
                 return
-            times = _times(self._failures)
+            times = saying.attempts(self._failures)
             reason = f'the last {times} failed ({self._last_error})'
             when = self._when()
             late = self._state is _OPEN and self._probe_at <= self._clock()
@@ -207,14 +192,14 @@ class Circuit:
                 'The %s is not asked any more: the last %s failed (%s); it '
                 'is probed %s',
                 self._what(),
-                _times(failures),
+                saying.attempts(failures),
                 self._last_error,
                 when,
             )
             self._opened(self)
 
     def _note(self, error: BaseException) -> None:
-        self._last_error = said(error)
+        self._last_error = saying.said(error)
         self._last_error_at = self._now()
 
     def _open(self) -> None:
@@ -303,38 +288,10 @@ class Circuit:
                 last_error_at=self._last_error_at,
                 next_probe_in=left,
                 requests=self._requests,
-                latency_p50=_percentile(latencies, 0.5),
-                latency_p95=_percentile(latencies, 0.95),
-                latency_p99=_percentile(latencies, 0.99),
+                latency_p50=health.percentile(latencies, 0.5),
+                latency_p95=health.percentile(latencies, 0.95),
+                latency_p99=health.percentile(latencies, 0.99),
             )
 
     def _what(self) -> str:
         return f'{self.part} of cell {self.cell_name!r} ({self.cell_uuid})'
-
-
-def said(error: BaseException) -> str:
-    """What an error says, on one line.
-
-    Of cellplug's own, which name no secret, what they are for. Of others the
-    class alone: their messages may quote a connection URL.
-    """
-    if isinstance(
-        error, exception.DatabaseUnavailable | exception.QueueUnavailable
-    ):
-        text = error.reason
-    elif isinstance(error, exception.CellplugError):
-        text = str(error)
-    else:
-        text = type(error).__name__
-    return ' '.join(text.split())
-
-
-def _times(failures: int) -> str:
-    return f'{failures} attempts' if failures > 1 else 'attempt'
-
-
-def _percentile(ordered: list[float], part: float) -> float | None:
-    """The nearest rank: the least value that so many do not exceed."""
-    if not ordered:
-        return None
-    return ordered[max(math.ceil(part * len(ordered)) - 1, 0)]

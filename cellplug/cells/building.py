@@ -59,7 +59,6 @@ class Parts:
     alarm: cells_janitor.Alarm
     follower: refreshing.Follower
     bulkhead: bulkhead.Bulkhead
-    guards: cells_guard.Guards
     prober: cells_prober.Prober
     cells: collection.CellCollection
     instances: instances.InstanceCollection
@@ -100,51 +99,59 @@ def build(
     injected = [d for d in given if d is not None]
     with contextlib.ExitStack() as undo:
         undo.callback(loader.close)
-        # 2. Transports, since each cell's entry holds a handle on one.
-        cache = transport_cache or _chosen(conf, loader, 'transport_cache')
-        # 3. Engines.
-        rereader = rereading.Rereading()
-        admission = queues.Admission(cache, rereader.reread)
-        guards = _guards(conf)
-        registry = _registry(conf, admission, guards)
-        # 4. The resolver, which will read the API database.
-        resolver = resolver or _chosen(conf, loader, 'resolver')
-        source = asking.Asking(database, resolver)
-        rereader.resolver, rereader.registry = resolver, registry
-        follower = refreshing.Follower(resolver, registry)
-        alarm = _alarm(conf, registry, follower)
-        prober = _prober(conf, registry, resolver)
-        guards.opened = prober.watch
         parts = Parts(
             conf=conf,
             context_class=context_class,
             database=database,
-            binding=opening.Binding(
-                registry, (opening.LEASE, alarm), rereader
-            ),
-            registry=registry,
             loader=loader,
             host=host,
-            resolver=resolver,
-            transport_cache=cache,
             quota=quota,
             placement=placement,
             injected=injected,
-            own_queue=queues.OwnQueue(cache, _own_url(conf)),
             rpc_settings=messaging,
-            alarm=alarm,
-            follower=follower,
-            bulkhead=_bulkhead(conf, registry),
-            guards=guards,
-            prober=prober,
-            asking=source,
-            cells=_cells(conf, database, registry, resolver, source),
-            instances=instances.InstanceCollection(database, resolver, source),
+            **_wired(conf, database, loader, transport_cache, resolver),
         )
         # 5. Last, when nothing else can fail any more: the Database works.
         database.bind(parts.binding)
         undo.pop_all()
     return parts
+
+
+def _wired(
+    conf: cfg.ConfigOpts,
+    database: db.Database,
+    loader: cellplug_loader.Loader,
+    cache: Any,
+    resolver: Any,
+) -> dict[str, Any]:
+    """Those parts that hold on to each other."""
+    # 2. Transports, since each cell's entry holds a handle on one.
+    cache = cache or _chosen(conf, loader, 'transport_cache')
+    # 3. Engines.
+    rereader = rereading.Rereading()
+    admission = queues.Admission(cache, rereader.reread)
+    registry = _registry(conf, admission)
+    # 4. The resolver, which will read the API database; and who asks it.
+    resolver = resolver or _chosen(conf, loader, 'resolver')
+    source = asking.Asking(database, resolver)
+    rereader.resolver, rereader.registry = resolver, registry
+    follower = refreshing.Follower(resolver, registry)
+    alarm = _alarm(conf, registry, follower)
+    hooks = (opening.LEASE, alarm)
+    return {
+        'transport_cache': cache,
+        'own_queue': queues.OwnQueue(cache, _own_url(conf)),
+        'registry': registry,
+        'binding': opening.Binding(registry, hooks, rereader),
+        'resolver': resolver,
+        'asking': source,
+        'alarm': alarm,
+        'follower': follower,
+        'bulkhead': _bulkhead(conf, registry),
+        'prober': _prober(conf, registry, resolver),
+        'cells': _cells(conf, database, registry, resolver, source),
+        'instances': instances.InstanceCollection(database, resolver, source),
+    }
 
 
 def _messaging(
@@ -170,22 +177,16 @@ def _chosen(
 
 
 def _registry(
-    conf: cfg.ConfigOpts,
-    queue_admission: queues.Admission,
-    guards: cells_guard.Guards,
+    conf: cfg.ConfigOpts, queue_admission: queues.Admission
 ) -> db_registry.EngineRegistry:
     settings = db_settings.EngineSettings.from_group(conf.cell_database)
-    return db_registry.EngineRegistry(
-        _fixed(conf, settings), settings, queue_admission, guards
-    )
-
-
-def _guards(conf: cfg.ConfigOpts) -> cells_guard.Guards:
-    settings = db_settings.EngineSettings.from_group(conf.cell_database)
-    return cells_guard.Guards(
+    guards = cells_guard.Guards(
         breaker.Settings.from_group(conf.cells),
         connections=settings.connections,
         total=conf.cells.max_connections,
+    )
+    return db_registry.EngineRegistry(
+        _fixed(conf, settings), settings, queue_admission, guards
     )
 
 
@@ -196,7 +197,9 @@ def _prober(
 ) -> cells_prober.Prober:
     """Who asks what requests do not ask any more."""
     probes = cells_probes.Probes(conf, registry, resolver)
-    return cells_prober.Prober(probes.refresh, probes.ask)
+    prober = cells_prober.Prober(probes.refresh, probes.ask)
+    registry.guards.opened = prober.watch
+    return prober
 
 
 def _bulkhead(

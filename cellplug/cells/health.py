@@ -12,6 +12,7 @@ from cellplug.cells import building
 from cellplug.cells import checking
 from cellplug.cells import guard as cells_guard
 from cellplug.cells import lanes
+from cellplug.cells import saying
 from cellplug.db import registry as db_registry
 from cellplug.objects import health
 from cellplug.objects import mappings
@@ -153,7 +154,7 @@ class Health:
             queue=parts[1] if len(parts) > 1 else None,
             connections=engines.connections if engines else 0,
             connections_busy=engines.leases if engines else 0,
-            connections_max=self._parts.guards.budget.connections,
+            connections_max=self._parts.registry.guards.budget.connections,
             generation=cell.generation,
         )
 
@@ -167,14 +168,14 @@ class Health:
         database = blank
         if error is not None:
             database = dataclasses.replace(
-                blank, failures=1, last_error=breaker.said(error)
+                blank, failures=1, last_error=saying.said(error)
             )
         return health.CellHealth(
             cell=cell,
             state=cell.state,
             database=database,
             queue=blank if cell.has_queue else None,
-            connections_max=self._parts.guards.budget.connections,
+            connections_max=self._parts.registry.guards.budget.connections,
             generation=cell.generation,
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from cellplug.cells import breaker
 from cellplug.cells import guard as cells_guard
+from cellplug.cells import saying
 
 LOG = logging.getLogger(__name__)
 
@@ -187,7 +188,7 @@ class Prober:
         try:
             self._refresh(guard)
         except Exception as exc:  # noqa: BLE001 (it is asked as it is known)
-            LOG.debug('A cell was not looked up again: %s', breaker.said(exc))
+            LOG.debug('A cell was not looked up again: %s', saying.said(exc))
 
     def stop(self) -> None:
         """Begin no more probes; those under way are not waited for."""

@@ -202,7 +202,8 @@ class Frame:
     def _watch(self, connection: sa.Connection) -> None:
         """Learn what becomes of the statements, from the driver or events."""
         lent = connection.connection
-        info, driver = lent.info, lent.dbapi_connection
+        info: Any = lent.info
+        driver: Any = lent.dbapi_connection
         self.reused = 'cellplug_idle_since' in info
         if isinstance(driver, mysql.Connection):
             self._driver, self._answers = driver, driver.answers

@@ -7,6 +7,7 @@ transaction, and each message, whether that part did its work.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from typing import Protocol
 
@@ -107,6 +108,9 @@ class Budget(Protocol):
 
 class Guards(Protocol):
     """What gives each cell its guard."""
+
+    opened: Callable[[Any, Any], None]
+    """Told of a guard and its circuit that has opened; for who probes."""
 
     @property
     def budget(self) -> Budget:

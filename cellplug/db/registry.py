@@ -49,7 +49,7 @@ class EngineRegistry:
 
     :param fixed: the API database and the process's own, by key.
     :param queues: makes the handles of the cells' message queues.
-    :param guards: makes what stands before each cell.
+    :ivar guards: makes what stands before each cell.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class EngineRegistry:
         self._fixed = fixed
         self._cell_settings = cell_settings
         self._queues = queues
-        self._guards = guards
+        self.guards = guards
         self._states: dict[int, _State] = {}
         self._abandoned: list[object] = []
         self._closed = False
@@ -111,7 +111,7 @@ class EngineRegistry:
             urls.check_database(
                 f'slave_connection {whose}', mapping.slave_connection
             )
-        state, share = self._state(), self._guards.budget.connections
+        state, share = self._state(), self.guards.budget.connections
         with state.lock:
             known = state.cells.get(mapping.uuid)
             if known is None:
@@ -120,7 +120,7 @@ class EngineRegistry:
                 if known.mapping is None:
                     raise exception.CellMappingNotFound(mapping.uuid)
                 return known
-            guard = self._guards.admit(mapping, known.guard)
+            guard = self.guards.admit(mapping, known.guard)
             entry, retired = self._entry(state, mapping, known, guard)
             entry.queue, settle = self._queues.admit(
                 mapping, known.queue, guard
@@ -130,7 +130,7 @@ class EngineRegistry:
             retired.retire()
         if settle is not None:
             settle()
-        if self._guards.budget.connections < share:
+        if self.guards.budget.connections < share:
             for one in list(state.cells.values()):
                 if one.engines is not None:
                     one.engines.trim()
@@ -178,7 +178,7 @@ class EngineRegistry:
             self._cell_settings,
             state.shared_tls,
             guard=guard,
-            budget=self._guards.budget,
+            budget=self.guards.budget,
         )
 
     def entry(self, cell_uuid: str) -> CellEntry | None:
@@ -221,7 +221,7 @@ class EngineRegistry:
                 cell_uuid, generation, queue=handle, guard=guard
             )
             if guard is not None:
-                self._guards.dismiss(guard)
+                self.guards.dismiss(guard)
         if known is not None and known.engines is not None:
             known.engines.retire()
             known.queue.retire()

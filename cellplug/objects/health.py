@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
+from collections.abc import Sequence
 
 from cellplug.objects import mappings
 
@@ -91,3 +93,14 @@ class CellHealth:
             and self.database.healthy
             and (self.queue is None or self.queue.healthy)
         )
+
+
+def percentile(ordered: Sequence[float], part: float) -> float | None:
+    """The nearest rank: the least value that so many do not exceed.
+
+    :param ordered: the values, in ascending order; None for none.
+    :param part: above 0, up to 1.
+    """
+    if not ordered:
+        return None
+    return ordered[max(math.ceil(part * len(ordered)) - 1, 0)]

@@ -237,17 +237,12 @@ class TestProbing(CircuitTestCase):
             self.assertRaises(exception.CellUnavailable, self.circuit.check)
         self.clock.now += 100
         self.probe()
+        what = "The database of cell 'cell1' (uuid)"
+        why = 'the last 3 attempts failed (connection refused)'
         self.assertEqual(
             [
-                (
-                    "The database of cell 'cell1' (uuid) is not asked any more: "
-                    'the last 3 attempts failed (connection refused); it is '
-                    'probed in 4 s'
-                ),
-                (
-                    "The database of cell 'cell1' (uuid) is asked again; for "
-                    '400 s it was not'
-                ),
+                f'{what} is not asked any more: {why}; it is probed in 4 s',
+                f'{what} is asked again; for 400 s it was not',
             ],
             self.log.output.splitlines(),
         )
