@@ -151,7 +151,7 @@ class Choice:
             self._request.instance_uuid,
         )
         try:
-            answer = driver.rank(self._context, candidates, self._request)
+            answer: Any = driver.rank(self._context, candidates, self._request)
         except exception.NoCellAvailable as exc:
             raise self._nothing(exc.reason) from exc
         by_uuid = {cell.uuid: cell for cell in cells}
