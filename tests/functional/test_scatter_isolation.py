@@ -37,7 +37,9 @@ class HungCase(helpers.DeploymentTestCase):
 
     def setUp(self):
         super().setUp()
-        self.server = self.useFixture(helpers_silent.SilentServer())
+        self.server = helpers_silent.SilentServer()
+        self.server.setUp()
+        self.addCleanup(self.break_)
         self.deploy(
             3,
             options={
@@ -78,9 +80,15 @@ class HungCase(helpers.DeploymentTestCase):
                 open_.add(sockets())
         return threads, open_
 
-    def end(self):
+    def break_(self):
         """The hung cell's connections break."""
-        self.server.cleanUp()
+        server, self.server = self.server, None
+        if server is not None:
+            server.cleanUp()
+
+    def end(self):
+        """They do, and what hung there has ended."""
+        self.break_()
         databases.poll_until(
             lambda: not any(
                 overdue
