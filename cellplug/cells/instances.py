@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
 
 from cellplug import context as cellplug_context
 from cellplug import db
-from cellplug import exception
 from cellplug.cells import asking
 from cellplug.cells import checking
+from cellplug.cells import instance_lookups
+from cellplug.cells import mapping_input
 from cellplug.cells import targets
 from cellplug.objects import identifiers
 from cellplug.objects import mappings
@@ -19,8 +21,13 @@ from cellplug.objects import mappings
 Context = cellplug_context.RequestContext
 Cell = checking.Cell
 
+Found = dict[str, mappings.InstanceMapping]
 
-class InstanceCollection:
+CHUNK = 1000
+"""How many instances are mapped or unmapped at a time."""
+
+
+class InstanceCollection(instance_lookups.InstanceLookups):
     """Maps instances to cells, and finds them again.
 
     Everything works on the API database in a transaction of its own, or
@@ -28,14 +35,17 @@ class InstanceCollection:
     see it when that one commits. Where there is no API database, or where
     the resolver knows by itself where instances live, writing and listing
     raise NotSupported.
+
+    A cell that is not ``enabled`` takes no new instances: to map or move one
+    there raises CellStateForbids, unless ``existing=True`` says that the
+    instance lives there already, as for imports.
     """
 
     def __init__(
         self, database: db.Database, resolver: Any, asking: asking.Asking
     ) -> None:
-        self._database = database
+        super().__init__(database, asking)
         self._resolver = resolver
-        self._asking = asking
 
     def map(
         self,
@@ -45,78 +55,150 @@ class InstanceCollection:
         *,
         project_id: str | None = None,
         user_id: str | None = None,
+        existing: bool = False,
     ) -> mappings.InstanceMapping:
         """Say in which cell an instance lives.
 
-        Mapping it to the same cell again changes nothing.
+        Mapping it to the same cell again changes nothing, whatever the
+        cell's state.
 
         :param project_id: the instance's project; the context's by default.
         :param user_id: the instance's user; the context's by default.
+        :param existing: it lives there already; whatever the cell's state.
         :raises InstanceAlreadyMapped: if it is mapped to another cell.
         :raises CellMappingNotFound: if there is no such cell.
+        :raises CellStateForbids: if the cell takes no new instances.
         :raises InvalidInput: for a uuid that is none, or without a project.
         """
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         targets.checked(context)
         project, user = checking.owner(context, project_id, user_id)
+        rows = mapping_input.Rows(self._asking, context)
         with self._writing(context) as session:
-            cell_uuid = self._cell_uuid(session, cell)
+            cell_uuid = rows.cell_uuid(session, cell)
             made = db.instance_queries.map(
                 session,
                 uuid,
                 cell_uuid,
                 project,
                 user,
-                has_row=not self._asking.own_cells,
+                existing=existing,
+                own_cells=rows.own_cells,
             )
             self._forget(context, {uuid: made.generation})
         return self._asking.filled([made])[0]
 
     def map_many(
-        self, context: Context, mappings: Mapping[str, Cell] | Iterable[Any]
+        self,
+        context: Context,
+        mappings: Mapping[str, Cell] | Iterable[Any],
+        *,
+        existing: bool = False,
     ) -> builtins.list[mappings.InstanceMapping]:
         """Map many instances in one transaction, all or none.
+
+        What is returned, and all there is to it meanwhile, is in memory: for
+        more than some hundred thousand see :meth:`map_stream`.
 
         :param mappings: ``{instance_uuid: cell}``, or an iterable of
             ``(instance_uuid, cell)``, of InstanceMapping, or of dictionaries
             with ``instance_uuid``, ``cell`` and optionally ``project_id``
             and ``user_id``; the context's project and user by default.
+        :param existing: as for :meth:`map`, of all of them.
         :returns: the mappings, as they are now, in the order given.
         :raises InstanceAlreadyMapped: if one is mapped to another cell.
+        :raises CellStateForbids: if a cell takes no new instances.
         """
         targets.checked(context)
-        pairs: Iterable[Any] = (
-            mappings.items() if isinstance(mappings, Mapping) else mappings
-        )
         with self._writing(context) as session:
-            known: dict[str, str] = {}
-            rows = [self._row(session, context, p, known) for p in pairs]
-            made = db.instance_queries.map_many(
-                session, rows, has_row=not self._asking.own_cells
-            )
-            self._forget(
-                context, {one.instance_uuid: one.generation for one in made}
-            )
+            made = self._map(context, session, _items(mappings), existing)
         return self._asking.filled(made)
 
-    def _row(
-        self, session: Any, context: Context, item: Any, known: dict[str, str]
-    ) -> mappings.InstanceMapping:
-        fields = _fields(item)
-        name = checking.named(fields['cell'])
-        if name not in known:
-            known[name] = self._cell_uuid(session, fields['cell'])
-        project, user = checking.owner(
-            context, fields.get('project_id'), fields.get('user_id')
+    def map_stream(
+        self,
+        context: Context,
+        mappings: Mapping[str, Cell] | Iterable[Any],
+        *,
+        existing: bool = False,
+        chunk: int = CHUNK,
+    ) -> int:
+        """Map any number of instances, in constant memory; how many.
+
+        Some at a time: each chunk in a transaction of its own, all or none.
+        What was mapped before an error stays mapped; as mapping again changes
+        nothing, the whole may be done again. Inside
+        ``database.api.writer.using(context)`` all chunks are one transaction,
+        which is all or none.
+
+        :param mappings: as for :meth:`map_many`. Its items are taken from it
+            while no transaction is open for them.
+        :param existing: as for :meth:`map`, of all of them.
+        :param chunk: how many at a time; 1 or more.
+        :returns: how many items there were.
+        :raises InstanceAlreadyMapped: if one is mapped to another cell.
+        :raises CellStateForbids: if a cell takes no new instances.
+        """
+        targets.checked(context)
+        size = mapping_input.check_size('chunk', chunk)
+        count = 0
+        for items in mapping_input.chunked(_items(mappings), size):
+            with self._writing(context) as session:
+                self._map(context, session, items, existing)
+            count += len(items)
+        return count
+
+    def take_in(
+        self,
+        context: Context,
+        cell: mappings.CellMapping,
+        rows: builtins.list[mapping_input.Row],
+        beside: Callable[[Any, Found, Found], None],
+    ) -> tuple[Found, Found]:
+        """Map what was found in a cell, see :mod:`.mapping_all`.
+
+        In one transaction, which is repeated if it loses a conflict.
+
+        :param rows: all of them of this cell.
+        :param beside: called in the transaction, with its session and what
+            is returned, to write more.
+        :returns: by instance, what was mapped before, and what was not;
+            either may be mapped to another cell.
+        """
+        own = {cell.uuid: cell} if self._asking.own_cells else None
+
+        def write(context: Context) -> tuple[Found, Found]:
+            there, made = db.instance_queries.take_in(
+                context.session, rows, own_cells=own
+            )
+            beside(context.session, there, made)
+            self._forget(
+                context,
+                {uuid: one.generation for uuid, one in made.items()},
+            )
+            return there, made
+
+        self._asking.need_mappings()
+        outermost = self._database.retrying(self._database.api.writer(write))
+        return outermost(context)
+
+    def _map(
+        self,
+        context: Context,
+        session: Any,
+        items: Iterable[Any],
+        existing: bool,
+    ) -> builtins.list[mappings.InstanceMapping]:
+        rows = mapping_input.Rows(self._asking, context)
+        made = db.instance_queries.map_many(
+            session,
+            [rows.row(session, item) for item in items],
+            existing=existing,
+            own_cells=rows.own_cells,
         )
-        return mappings.InstanceMapping(
-            instance_uuid=identifiers.canonical_uuid(
-                'instance_uuid', fields['instance_uuid']
-            ),
-            cell_uuid=known[name],
-            project_id=project,
-            user_id=user,
+        self._forget(
+            context, {one.instance_uuid: one.generation for one in made}
         )
+        return made
 
     def _forget(
         self, context: Context, generations: Mapping[str, int | None]
@@ -130,91 +212,36 @@ class InstanceCollection:
             context, lambda: self._resolver.forget_instances(generations)
         )
 
-    def _cell_uuid(self, session: Any, cell: Cell) -> str:
-        return self._asking.cell_uuid(session, checking.named(cell))
-
-    def get(
+    def unmap(
         self,
         context: Context,
-        instance_uuid: str,
+        uuids: str | Iterable[str],
         *,
-        project_id: str | None = None,
-    ) -> mappings.InstanceMapping:
-        """The mapping of an instance, with its cell, as the source has it.
-
-        :param project_id: the instance's, the context's by default; for
-            resolvers that find instances by their project.
-        :raises InstanceMappingNotFound: if it is not mapped.
-        """
-        targets.checked(context)
-        uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
-        return self._asking.instance(context, uuid, project_id)
-
-    def get_many(
-        self,
-        context: Context,
-        instance_uuids: Iterable[str],
-        *,
-        project_id: str | None = None,
-    ) -> dict[str, mappings.InstanceMapping]:
-        """The mappings of those instances that are mapped, by uuid.
-
-        :param project_id: of all of them, as for :meth:`get`.
-        """
-        targets.checked(context)
-        uuids = [
-            identifiers.canonical_uuid('instance_uuid', uuid)
-            for uuid in instance_uuids
-        ]
-        return self._asking.instances(context, uuids, project_id)
-
-    def list(
-        self,
-        context: Context,
-        *,
-        project_id: str | None = None,
-        cell: Cell | None = None,
-        limit: int | None = None,
-        marker: str | None = None,
-    ) -> builtins.list[mappings.InstanceMapping]:
-        """Mappings in the order of their instance uuids.
-
-        :param limit: at most so many; 0 or more.
-        :param marker: an instance uuid; only those after it. It need not be
-            mapped any more.
-        """
-        targets.checked(context)
-        if limit is not None:
-            checking.number('limit', limit)
-        if project_id is not None:
-            identifiers.check_id('project_id', project_id)
-        if marker is not None:
-            marker = identifiers.canonical_uuid('marker', marker)
-        with self._reading(context) as session:
-            cell_uuid = None
-            if cell is not None:
-                name = checking.named(cell)
-                cell_uuid = self._asking.cell(name, context).uuid
-            rows = db.instance_queries.list_(
-                session,
-                project_id=project_id,
-                cell_uuid=cell_uuid,
-                limit=limit,
-                marker=marker,
-            )
-        return self._asking.filled(rows)
-
-    def unmap(self, context: Context, uuids: str | Iterable[str]) -> int:
+        chunk: int | None = None,
+    ) -> int:
         """Forget where instances live; how many of them were mapped.
 
         For instances whose rows were purged: the mapping of a deleted
         instance is still needed to list it.
+
+        :param chunk: None: all of them in one transaction. Else so many at a
+            time, each chunk in a transaction of its own, or in the API
+            transaction that is open: in constant memory. What was unmapped
+            before an error stays so, and may be named again.
         """
         targets.checked(context)
         wanted = [uuids] if isinstance(uuids, str) else uuids
+        if chunk is None:
+            return self._unmap(context, wanted)
+        size = mapping_input.check_size('chunk', chunk)
+        return sum(
+            self._unmap(context, some)
+            for some in mapping_input.chunked(wanted, size)
+        )
+
+    def _unmap(self, context: Context, uuids: Iterable[str]) -> int:
         checked = [
-            identifiers.canonical_uuid('instance_uuid', uuid)
-            for uuid in wanted
+            identifiers.canonical_uuid('instance_uuid', uuid) for uuid in uuids
         ]
         with self._writing(context) as session:
             count = db.instance_queries.unmap(session, checked)
@@ -228,57 +255,38 @@ class InstanceCollection:
         cell: Cell,
         *,
         expected_generation: int,
+        existing: bool = False,
     ) -> mappings.InstanceMapping:
         """Point the mapping at another cell: compare and set.
 
         The mapping alone changes; the instance's rows are the service's.
 
+        :param existing: as for :meth:`map`: its rows are there already.
         :raises StaleRoute: unless the mapping has the expected generation.
         :raises InstanceMappingNotFound: if the instance is not mapped.
+        :raises CellStateForbids: if the cell takes no new instances.
         """
         targets.checked(context)
         checking.number('expected_generation', expected_generation)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
+        rows = mapping_input.Rows(self._asking, context)
         with self._writing(context) as session:
-            cell_uuid = self._cell_uuid(session, cell)
+            cell_uuid = rows.cell_uuid(session, cell)
             moved = db.instance_queries.move(
                 session,
                 uuid,
                 cell_uuid,
                 expected_generation,
-                has_row=not self._asking.own_cells,
+                existing=existing,
+                own_cells=rows.own_cells,
             )
             self._forget(context, {uuid: moved.generation})
         return self._asking.filled([moved])[0]
-
-    def _reading(self, context: Context) -> Any:
-        self._asking.need_mappings()
-        return self._database.api.reader.primary.using(context)
 
     def _writing(self, context: Context) -> Any:
         self._asking.need_mappings()
         return self._database.api.writer.using(context)
 
 
-def _fields(item: Any) -> dict[str, Any]:
-    if isinstance(item, mappings.InstanceMapping):
-        return {
-            'instance_uuid': item.instance_uuid,
-            'cell': item.cell_uuid,
-            'project_id': item.project_id,
-            'user_id': item.user_id,
-        }
-    if isinstance(item, Mapping):
-        fields = dict(item)
-        fields.setdefault('cell', fields.get('cell_uuid'))
-        return {'instance_uuid': None, **fields}
-    try:
-        names = ('instance_uuid', 'cell', 'project_id', 'user_id')
-        fields = dict(zip(names, item, strict=False))
-    except TypeError:
-        fields = {}
-    if 'cell' not in fields:
-        raise exception.InvalidInput(
-            'mappings', f'{item!r} names no instance and cell'
-        )
-    return fields
+def _items(mappings: Mapping[str, Cell] | Iterable[Any]) -> Iterable[Any]:
+    return mappings.items() if isinstance(mappings, Mapping) else mappings

@@ -126,10 +126,11 @@ def lock(session: tables.Handle, uuid: str) -> CellMapping:
     return _one(session, _SHARED, uuid)
 
 
-def lock_all(session: tables.Handle, uuids: Iterable[str]) -> None:
-    """Lock several cells, in the one order."""
-    for uuid in sorted(uuids):
-        lock(session, uuid)
+def lock_all(
+    session: tables.Handle, uuids: Iterable[str]
+) -> dict[str, CellMapping]:
+    """Lock several cells, in the one order; the cells, by uuid."""
+    return {uuid: lock(session, uuid) for uuid in sorted(uuids)}
 
 
 def create(session: tables.Handle, values: Mapping[str, Any]) -> CellMapping:

@@ -2,45 +2,130 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Mapping
+import datetime
 from collections.abc import Sequence
 from typing import Any
+from typing import NamedTuple
+
+import sqlalchemy as sa
 
 from cellplug.db import tables
 from cellplug.db.api import models
-from cellplug.objects import InstanceMapping
 
 _table = models.instance_mapping
 
+CHUNK = 1000
+"""How many rows one statement inserts: some hundred kilobytes at most."""
+
 _INSERTS = tables.insert_absent(_table, _table.c.id, generation=tables.clock())
-_AT_ONCE: Mapping[str, Any] = types.MappingProxyType(
-    {name: one.returning(_table.c.id) for name, one in _INSERTS.items()}
+
+_COLUMNS = (
+    'instance_uuid',
+    'cell_uuid',
+    'project_id',
+    'user_id',
+    'generation',
+    'created_at',
 )
-"""MariaDB answers these once for all rows, instead of once for each."""
+_HEAD = (
+    f'INSERT INTO {_table.name} '  # noqa: S608 (our own names)
+    f'({", ".join(_COLUMNS)}) VALUES '
+)
+
+# What was there stays as it is, and is counted: of an INSERT that leaves rows
+# alone, neither MySQL nor MariaDB says how many those were. The variable is
+# the connection's own.
+_COUNTED_FROM = 'SET @cellplug_there = 0'
+_COUNTING = (
+    ' ON DUPLICATE KEY UPDATE '
+    'id = id + 0 * (@cellplug_there := @cellplug_there + 1)'
+)
+_COUNTED = sa.text(
+    f'SELECT @cellplug_there, generation FROM {_table.name} '  # noqa: S608
+    'WHERE instance_uuid = :instance'
+)
+_TELLING = ' ON CONFLICT DO NOTHING RETURNING instance_uuid, generation'
 
 
-def insert_missing(
-    session: tables.Handle, mappings: Sequence[InstanceMapping]
-) -> None:
+class Row(NamedTuple):
+    """What is inserted; the database adds the generation."""
+
+    instance_uuid: str
+    cell_uuid: str
+    project_id: str
+    user_id: str | None
+
+
+class Inserted(NamedTuple):
+    """What is known of a statement that inserted many rows.
+
+    :ivar generations: by instance, of rows that are new for certain.
+    :ivar created_at: of those rows.
+    """
+
+    generations: dict[str, int]
+    created_at: datetime.datetime
+
+
+def insert_missing(session: tables.Handle, rows: Sequence[Row]) -> None:
     """Insert the instances that are not mapped, and leave the others alone.
 
     Waits for transactions that are inserting one of them.
 
-    :param mappings: in the order in which their rows are to be locked.
+    :param rows: in the order in which they are to be locked.
     """
     dialect = tables.connection(session).dialect
-    rows = [_row(one) for one in mappings]
-    if len(rows) > 1 and dialect.insert_executemany_returning:
-        session.execute(_AT_ONCE[dialect.name], rows).close()
+    session.execute(_INSERTS[dialect.name], [row._asdict() for row in rows])
+
+
+def insert_many(session: tables.Handle, rows: Sequence[Row]) -> Inserted:
+    """As :func:`insert_missing`, of many: in one statement, and told of.
+
+    The statement is written here and goes to the driver as it is: to have it
+    composed, and each row of it looked at, would take as long as it takes to
+    run.
+
+    :returns: the rows that are new. MySQL and MariaDB tell of all or none:
+        if any instance was mapped before, none is in it. An old SQLite tells
+        of none.
+    """
+    connection = tables.connection(session)
+    now = tables.utcnow()
+    values = [value for row in rows for value in row]
+    text = _HEAD + _places(connection.dialect, len(rows), now)
+    if connection.dialect.name in ('mysql', 'mariadb'):
+        found = _insert_counting(connection, text, values, rows)
+    elif connection.dialect.insert_returning:
+        told = connection.exec_driver_sql(text + _TELLING, tuple(values))
+        found = {row[0]: row[1] for row in told}
     else:
-        session.execute(_INSERTS[dialect.name], rows)
+        insert_missing(session, rows)
+        found = {}
+    return Inserted(found, now)
 
 
-def _row(mapping: InstanceMapping) -> dict[str, Any]:
-    return {
-        'instance_uuid': mapping.instance_uuid,
-        'cell_uuid': mapping.cell_uuid,
-        'project_id': mapping.project_id,
-        'user_id': mapping.user_id,
-    }
+def _insert_counting(
+    connection: sa.Connection,
+    text: str,
+    values: Sequence[Any],
+    rows: Sequence[Row],
+) -> dict[str, int]:
+    """One clock for all rows of a statement: so one row tells its time."""
+    connection.exec_driver_sql(_COUNTED_FROM)
+    connection.exec_driver_sql(text + _COUNTING, tuple(values))
+    one = {'instance': rows[0].instance_uuid}
+    there, generation = connection.execute(_COUNTED, one).one()
+    if there:
+        return {}
+    return dict.fromkeys((row.instance_uuid for row in rows), generation)
+
+
+def _places(dialect: sa.Dialect, count: int, now: datetime.datetime) -> str:
+    """What follows VALUES, a place for each value of a row."""
+    place = '?' if dialect.paramstyle == 'qmark' else '%s'
+    clock = tables.clock().compile(
+        dialect=dialect, compile_kwargs={'literal_binds': True}
+    )
+    places = ', '.join([place] * len(Row._fields))
+    row = f"({places}, {clock}, '{now:%Y-%m-%d %H:%M:%S.%f}')"
+    return ', '.join([row] * count)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,7 +19,9 @@ from cellplug import exception
 from cellplug.db import prepared
 from cellplug.db import tables
 from cellplug.db.api import cells
-from cellplug.db.api import inserting
+from cellplug.db.api import mapping
+from cellplug.db.api import mapping_lists
+from cellplug.db.api import mapping_rows
 from cellplug.db.api import models
 from cellplug.db.api import unjoined
 from cellplug.objects import CellMapping
@@ -30,19 +31,12 @@ _instance = models.instance_mapping
 _cell = models.cell_mapping
 
 BATCH, get_unjoined = unjoined.BATCH, unjoined.get_unjoined
+list_, count = mapping_lists.list_, mapping_lists.count
 
-_ATTEMPTS = 5
-"""How often in a row somebody may unmap what was in the way."""
+Row = mapping.Row
+"""What is to be mapped: instance, cell, project and user."""
 
-_COLUMNS = (
-    _instance.c.instance_uuid,
-    _instance.c.cell_uuid,
-    _instance.c.project_id,
-    _instance.c.user_id,
-    _instance.c.generation,
-    _instance.c.created_at,
-    _instance.c.updated_at,
-)
+_COLUMNS = mapping_rows.COLUMNS
 _JOIN = _instance.outerjoin(_cell, _instance.c.cell_uuid == _cell.c.uuid)
 _SELECT = sa.select(*_COLUMNS, *cells.COLUMNS).select_from(_JOIN)
 # What routing needs: a column more costs a pure Python driver 3 % more.
@@ -53,16 +47,12 @@ _ONE = prepared.Prepared(
 _BRIEF = prepared.Prepared(
     _BY_UUID.with_only_columns(*_COLUMNS[1:5], _cell.c.generation)
 )
-_MANY = _SELECT.where(
-    _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
+_THESE = _instance.c.instance_uuid.in_(
+    sa.bindparam('instances', expanding=True)
 )
-_LIST = _SELECT.order_by(_instance.c.instance_uuid)
-_COUNT = sa.select(sa.func.count()).where(
-    _instance.c.cell_uuid == sa.bindparam('cell')
-)
-_DELETE = sa.delete(_instance).where(
-    _instance.c.instance_uuid.in_(sa.bindparam('instances', expanding=True))
-)
+_JOINED = _SELECT.where(_THESE)
+_ALONE = mapping_rows.SELECT.where(_THESE)
+_DELETE = sa.delete(_instance).where(_THESE)
 _MOVE = (
     sa.update(_instance)
     .where(
@@ -114,46 +104,24 @@ def get_many(
 ) -> dict[str, InstanceMapping]:
     """Where these instances live; those that are not mapped are left out.
 
-    One query per :data:`BATCH` instances.
+    One query per :data:`BATCH` instances. The first reads the cells as well;
+    those behind it, the cells that are new.
     """
     seen: dict[str, CellMapping] = {}
-    found = {}
-    for batch in unjoined.batches(uuids):
-        for row in session.execute(_MANY, {'instances': batch}):
-            mapping = _from_row(row, seen)
-            found[mapping.instance_uuid] = mapping
+    found: dict[str, InstanceMapping] = {}
+    width = len(_COLUMNS)
+    for number, batch in enumerate(unjoined.batches(uuids)):
+        statement = _ALONE if number else _JOINED
+        rows = session.execute(statement, {'instances': batch}).all()
+        if number:
+            mapping_rows.find_cells(session, rows, seen)
+        else:
+            for row in rows:
+                if row[width] is not None and row[1] not in seen:
+                    seen[row[1]] = cells.from_columns(*row[width:])
+        for row in rows:
+            found[row[0]] = mapping_rows.from_row(row, seen.get(row[1]))
     return found
-
-
-def list_(
-    session: tables.Handle,
-    *,
-    project_id: str | None = None,
-    cell_uuid: str | None = None,
-    limit: int | None = None,
-    marker: str | None = None,
-) -> list[InstanceMapping]:
-    """Mappings in the order of their instances' uuids.
-
-    :param marker: an instance's uuid, mapped or not: begin behind it.
-    :param limit: at most so many; None: all.
-    """
-    statement = _LIST
-    if project_id is not None:
-        statement = statement.where(_instance.c.project_id == project_id)
-    if cell_uuid is not None:
-        statement = statement.where(_instance.c.cell_uuid == cell_uuid)
-    if marker is not None:
-        statement = statement.where(_instance.c.instance_uuid > marker)
-    if limit is not None:
-        statement = statement.limit(limit)
-    seen: dict[str, CellMapping] = {}
-    return [_from_row(row, seen) for row in session.execute(statement)]
-
-
-def count(session: tables.Handle, cell_uuid: str) -> int:
-    """How many instances are mapped to a cell."""
-    return session.execute(_COUNT, {'cell': cell_uuid}).scalar_one()
 
 
 def map(  # noqa: A001 (the vocabulary's word)
@@ -163,32 +131,35 @@ def map(  # noqa: A001 (the vocabulary's word)
     project_id: str,
     user_id: str | None = None,
     *,
-    has_row: bool = True,
+    existing: bool = False,
+    own_cells: mapping.Cells | None = None,
 ) -> InstanceMapping:
     """Map an instance to a cell.
 
-    An instance that is mapped to this cell already stays as it is. Of
-    several transactions that map one instance at once, one wins; the others
-    wait for it. The cell's row stays locked (shared) until the transaction
-    ends.
+    An instance that is mapped to this cell already stays as it is, whatever
+    the cell's state. Of several transactions that map one instance at once,
+    one wins; the others wait for it. The cell's row stays locked (shared)
+    until the transaction ends.
 
-    :param has_row: False for a cell that is none of this database's.
+    :param existing: it lives there already: the cell's state is no matter.
+    :param own_cells: by uuid, for cells that are none of this database's.
     :raises CellMappingNotFound: if there is no such cell (any more).
+    :raises CellStateForbids: if the cell takes no new instances.
     :raises InstanceAlreadyMapped: if the instance is in another cell.
     """
-    wanted = InstanceMapping(
-        instance_uuid=instance_uuid, cell_uuid=cell_uuid,
-        project_id=project_id, user_id=user_id,
-    )  # fmt: skip
-    cells.lock_all(session, [cell_uuid] if has_row else [])
-    return _insert(session, [wanted])[instance_uuid]
+    row = Row(instance_uuid, cell_uuid, project_id, user_id)
+    locked = _locked(session, [cell_uuid], own_cells)
+    if not existing:
+        mapping.refuse_closed(session, [row], locked)
+    return mapping.insert(session, [row], locked)[instance_uuid]
 
 
 def map_many(
     session: tables.Handle,
-    mappings: Iterable[InstanceMapping],
+    mappings: Iterable[InstanceMapping | Row],
     *,
-    has_row: bool = True,
+    existing: bool = False,
+    own_cells: mapping.Cells | None = None,
 ) -> list[InstanceMapping]:
     """Map many instances: all of them, or none if it raises.
 
@@ -198,20 +169,56 @@ def map_many(
         ``project_id`` and ``user_id`` are looked at.
     :returns: the mappings as they are now, in the order of ``mappings``.
     :raises CellMappingNotFound: if one of the cells does not exist.
+    :raises CellStateForbids: names the first cell that takes nothing new.
     :raises InstanceAlreadyMapped: names the first instance in the way.
     """
-    asked = list(mappings)
-    wanted: dict[str, InstanceMapping] = {}
-    for mapping in asked:
-        first = wanted.setdefault(mapping.instance_uuid, mapping)
-        _refuse_other_cell(first, mapping.cell_uuid)
+    wanted: dict[str, Row] = {}
+    asked = []
+    for one in mappings:
+        row = _row(one) if isinstance(one, InstanceMapping) else one
+        asked.append(row.instance_uuid)
+        first = wanted.setdefault(row.instance_uuid, row)
+        if first.cell_uuid != row.cell_uuid:
+            raise exception.InstanceAlreadyMapped(
+                row.instance_uuid, first.cell_uuid, row.cell_uuid
+            )
     done: dict[str, InstanceMapping] = {}
+    named = {row.cell_uuid for row in wanted.values()}
     with tables.savepoint(session):
-        if has_row:
-            cells.lock_all(session, {one.cell_uuid for one in asked})
-        for batch in unjoined.batches(wanted):
-            done.update(_insert(session, [wanted[uuid] for uuid in batch]))
-    return [done[mapping.instance_uuid] for mapping in asked]
+        locked = _locked(session, named, own_cells)
+        for chunk in mapping.chunks(wanted):
+            if not existing:
+                mapping.refuse_closed(session, chunk, locked)
+            done.update(mapping.insert(session, chunk, locked))
+    return [done[uuid] for uuid in asked]
+
+
+def take_in(
+    session: tables.Handle,
+    rows: Iterable[Row],
+    *,
+    own_cells: mapping.Cells | None = None,
+) -> tuple[dict[str, InstanceMapping], dict[str, InstanceMapping]]:
+    """Map those instances that are not mapped, whatever the cells' states.
+
+    For rows that were found in their cells: raises for none that is mapped
+    to another one.
+
+    :param rows: not very many: they are locked together.
+    :returns: what was mapped before, and what was not, both by instance and
+        as it is now. Each of them may be in another cell than was asked for.
+    :raises CellMappingNotFound: if one of the cells does not exist.
+    """
+    wanted = {row.instance_uuid: row for row in rows}
+    named = {row.cell_uuid for row in wanted.values()}
+    locked = _locked(session, named, own_cells)
+    there: dict[str, InstanceMapping] = {}
+    made: dict[str, InstanceMapping] = {}
+    for chunk in mapping.chunks(wanted):
+        before, after = mapping.take_in(session, chunk, locked)
+        there.update(before)
+        made.update(after)
+    return there, made
 
 
 def unmap(session: tables.Handle, uuids: Iterable[str]) -> int:
@@ -228,16 +235,21 @@ def move(
     cell_uuid: str,
     expected_generation: int,
     *,
-    has_row: bool = True,
+    existing: bool = False,
+    own_cells: mapping.Cells | None = None,
 ) -> InstanceMapping:
     """Point an instance's mapping at another cell: compare and set.
 
     :param expected_generation: of the mapping as the caller knows it.
+    :param existing: as for :func:`map`.
     :raises CellMappingNotFound: if there is no such cell (any more).
+    :raises CellStateForbids: if the cell takes no new instances.
     :raises InstanceMappingNotFound: if the instance is not mapped.
     :raises StaleRoute: if the mapping has changed since; it stays as it is.
     """
-    cells.lock_all(session, [cell_uuid] if has_row else [])
+    locked = _locked(session, [cell_uuid], own_cells)
+    if not existing:
+        mapping.refuse_state(locked[cell_uuid])
     values: dict[str, Any] = {'instance': instance_uuid, 'cell': cell_uuid}
     values['expected'] = expected_generation
     result = session.execute(_MOVE, values)
@@ -251,50 +263,16 @@ def move(
     return now
 
 
-def _from_row(row: Any, seen: dict[str, CellMapping]) -> InstanceMapping:
-    """The mapping in a row of ``_SELECT``; equal cells become one object."""
-    uuid = row[1]
-    cell = seen.get(uuid)
-    if cell is None and row[len(_COLUMNS)] is not None:
-        cell = seen[uuid] = cells.from_columns(*row[len(_COLUMNS) :])
-    return InstanceMapping(
-        instance_uuid=row[0],
-        cell_uuid=uuid,
-        project_id=row[2],
-        user_id=row[3],
-        generation=row[4],
-        cell=cell,
-        created_at=row[5],
-        updated_at=row[6],
-    )
+def _locked(
+    session: tables.Handle,
+    uuids: Iterable[str],
+    own_cells: mapping.Cells | None,
+) -> mapping.Cells:
+    """The cells as they are until the transaction ends."""
+    if own_cells is not None:
+        return own_cells
+    return cells.lock_all(session, uuids)
 
 
-def _insert(
-    session: tables.Handle, wanted: Sequence[InstanceMapping]
-) -> dict[str, InstanceMapping]:
-    """Insert what is not there; the cells are locked.
-
-    What somebody else inserted is seen at the look behind it. It may be
-    deleted in between, so there are several.
-    """
-    uuids = [one.instance_uuid for one in wanted]
-    missing = list(wanted)
-    for _ in range(_ATTEMPTS):
-        inserting.insert_missing(session, missing)
-        found = get_many(session, uuids)
-        missing = []
-        for one in wanted:
-            if one.instance_uuid in found:
-                _refuse_other_cell(found[one.instance_uuid], one.cell_uuid)
-            else:
-                missing.append(one)
-        if not missing:
-            return found
-    raise exception.InstanceMappingNotFound(missing[0].instance_uuid)
-
-
-def _refuse_other_cell(mapping: InstanceMapping, cell_uuid: str) -> None:
-    if mapping.cell_uuid != cell_uuid:
-        raise exception.InstanceAlreadyMapped(
-            mapping.instance_uuid, mapping.cell_uuid, cell_uuid
-        )
+def _row(one: InstanceMapping) -> Row:
+    return Row(one.instance_uuid, one.cell_uuid, one.project_id, one.user_id)
