@@ -33,19 +33,32 @@ def _fields(mapping: InstanceMapping) -> dict[str, Any]:
     }
 
 
-def _everything(mapping: InstanceMapping) -> dict[str, Any]:
+def everything(mapping: InstanceMapping) -> dict[str, Any]:
+    """What is shown of one mapping."""
     return {**_fields(mapping), 'generation': mapping.generation}
 
 
-def _context() -> Any:
-    from cellplug import context
+def context() -> Any:
+    """The context of an operator at work."""
+    from cellplug import context as cellplug_context
 
-    return context.InternalContext()
+    return cellplug_context.InternalContext()
 
 
-def _add_instance(parser: argparse.ArgumentParser) -> None:
+def add_instance(parser: argparse.ArgumentParser) -> None:
+    """The argument of a command that is about one."""
     parser.add_argument(
         'instance', metavar='INSTANCE', help='the uuid of an instance'
+    )
+
+
+def add_existing(parser: argparse.ArgumentParser) -> None:
+    """The option that makes the cell's state no matter."""
+    parser.add_argument(
+        '--existing',
+        action='store_true',
+        help='the instance lives there already: map it whatever the state of '
+        'the cell; else only a cell that is enabled takes one',
     )
 
 
@@ -59,12 +72,13 @@ class Map(base.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Instance, cell, and whose it is."""
         parser = super().get_parser(prog_name)
-        _add_instance(parser)
+        add_instance(parser)
         cell_commands.add_cell(parser)
         parser.add_argument(
             '--project', required=True, help='the project of the instance'
         )
         parser.add_argument('--user', help='the user of the instance')
+        add_existing(parser)
         return parser
 
     def take_action(
@@ -73,13 +87,14 @@ class Map(base.ShowOne):
         """Map it."""
         with self.router() as router:
             mapped = router.instances.map(
-                _context(),
+                context(),
                 parsed_args.instance,
                 parsed_args.cell,
                 project_id=parsed_args.project,
                 user_id=parsed_args.user,
+                existing=parsed_args.existing,
             )
-        return base.shown(_everything(mapped))
+        return base.shown(everything(mapped))
 
 
 def _add_project(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +114,7 @@ class Show(base.ShowOne):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The instance."""
         parser = super().get_parser(prog_name)
-        _add_instance(parser)
+        add_instance(parser)
         _add_project(parser)
         return parser
 
@@ -109,11 +124,11 @@ class Show(base.ShowOne):
         """Show it."""
         with self.router() as router:
             found = router.instances.get(
-                _context(),
+                context(),
                 parsed_args.instance,
                 project_id=parsed_args.project,
             )
-        return base.shown(_everything(found))
+        return base.shown(everything(found))
 
 
 class List(base.Lister):
@@ -157,7 +172,7 @@ go on with."""
         limit = parsed_args.limit
         with self.router() as router:
             found = router.instances.list(
-                _context(),
+                context(),
                 project_id=parsed_args.project,
                 cell=parsed_args.cell,
                 limit=None if limit == _ALL else limit + (limit >= 0),
@@ -171,7 +186,11 @@ go on with."""
 
 
 class Verify(base.Command):
-    """Check that an instance is mapped to a cell that exists."""
+    """Check that an instance is mapped to a cell, and is there.
+
+    Whether it is there is looked at where an instance source is configured,
+    see [instances]; else the cell is not asked.
+    """
 
     exit_codes = {  # noqa: RUF012 (typed as read-only in the base)
         outcome.DONE: 'mapped',
@@ -184,7 +203,7 @@ class Verify(base.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """The instance."""
         parser = super().get_parser(prog_name)
-        _add_instance(parser)
+        add_instance(parser)
         _add_project(parser)
         return parser
 
@@ -193,21 +212,38 @@ class Verify(base.Command):
         with self.router() as router:
             try:
                 found = router.instances.get(
-                    _context(),
+                    context(),
                     parsed_args.instance,
                     project_id=parsed_args.project,
                 )
             except exception.CellMappingNotFound as exc:
                 self.say(f'error: {exc}')
                 return _NO_CELL
+            gone = found.cell is not None and self._is_gone(router, found)
         if found.cell is None:
             self.say(
                 f'error: instance {found.instance_uuid} is mapped to cell '
                 f'{found.cell_uuid}, which does not exist'
             )
             return _NO_CELL
+        if gone:
+            self.say(
+                f'error: instance {found.instance_uuid} is mapped to cell '
+                f'{found.cell.name!r} ({found.cell.uuid}), and is not there'
+            )
+            return _GONE
         self.app.stdout.write(
             f'instance {found.instance_uuid} is mapped to cell '
             f'{found.cell.name!r} ({found.cell.uuid})\n'
         )
         return outcome.DONE
+
+    def _is_gone(self, router: Any, found: InstanceMapping) -> bool:
+        """Whether its cell has no row of it; False if nobody can tell."""
+        from cellplug.cells import instance_sources
+
+        source = instance_sources.find(router)
+        if source is None:
+            return False
+        with router.target_cell(context(), found.cell) as cctxt:
+            return not source.has(cctxt, found.instance_uuid)

@@ -14,6 +14,7 @@ from cellplug.conf import cells
 from cellplug.conf import database
 from cellplug.conf import drivers
 from cellplug.conf import healthcheck
+from cellplug.conf import instances
 from cellplug.conf import placement
 from cellplug.conf import quota
 from cellplug.conf import rpc
@@ -29,6 +30,7 @@ def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
         ('transport_cache', drivers.opts('transport_cache')),
         ('quota', quota.opts()),
         ('placement', placement.opts()),
+        ('instances', instances.opts()),
         ('rpc', rpc.opts()),
         ('healthcheck', healthcheck.opts()),
     ]

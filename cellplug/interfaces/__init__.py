@@ -7,6 +7,8 @@ by ``[<interface>] driver`` in the configuration. See doc/ for a walk-through.
 
 from cellplug.interfaces.base import Driver
 from cellplug.interfaces.base import DriverHost
+from cellplug.interfaces.instance_source import InstanceSource
+from cellplug.interfaces.instance_source import SourceInstance
 from cellplug.interfaces.placement import Placement
 from cellplug.interfaces.placement import PlacementCapability
 from cellplug.interfaces.quota import QuotaCapability
@@ -20,12 +22,14 @@ from cellplug.interfaces.transport_cache import TransportCacheCapability
 __all__ = [
     'Driver',
     'DriverHost',
+    'InstanceSource',
     'Placement',
     'PlacementCapability',
     'QuotaCapability',
     'QuotaDriver',
     'Resolver',
     'ResolverCapability',
+    'SourceInstance',
     'Transport',
     'TransportCache',
     'TransportCacheCapability',
