@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid as uuids
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import cellplug
@@ -113,7 +114,7 @@ class InstanceAPI:
 
     def list_some(
         self, context: cellplug.RequestContext, timeout: float
-    ) -> tuple[list[dict[str, Any]], list[Any]]:
+    ) -> tuple[Sequence[dict[str, Any]], Sequence[Any]]:
         """The instances of the cells that answer in time.
 
         :param timeout: seconds.
@@ -124,7 +125,7 @@ class InstanceAPI:
             context, database.instance_list, timeout=timeout
         )
         rows = _together(answers.partial())
-        return rows, list(answers.failed.values())
+        return rows, tuple(answers.failed.values())
 
     def _build(
         self, context: cellplug.RequestContext, values: dict[str, Any]

@@ -61,7 +61,7 @@ class Shims:
         self, dialect: Any, record: Any, cargs: Any, cparams: dict[str, Any]
     ) -> Any:
         """SQLAlchemy opens a file; None: it may do so by itself."""
-        path = cargs[0] if cargs else None
+        path = str(cargs[0]) if cargs else ''
         kind = self._kinds.get(path)
         if kind is breaking.Kind.HANG:
             self._hang(path)
