@@ -17,7 +17,10 @@ LOG = logging.getLogger(__name__)
 
 
 class _Leaving:
-    """A run that another one has followed; it stops in a thread of its own.
+    """A run that another one has followed; it ends in threads of its own.
+
+    What it works on is finished, however long that takes: the process goes
+    on, and somebody waits for the answers.
 
     :param linger: seconds for which it goes on to listen.
     """
@@ -30,7 +33,15 @@ class _Leaving:
 
     def _stop(self) -> None:
         self._hurry.wait(self._linger)
+        bounded.Task(self._leave)
+        self._hurry.wait()
         self._run.stop()
+
+    def _leave(self) -> None:
+        try:
+            self._run.finish()
+        finally:
+            self._hurry.set()
 
     @property
     def ended(self) -> bool:
@@ -38,7 +49,7 @@ class _Leaving:
         return self._task.ended
 
     def hurry(self) -> None:
-        """Let it stop now."""
+        """Let it stop now, in bounded time."""
         self._hurry.set()
 
     def wait(self) -> None:
@@ -54,8 +65,7 @@ class Following:
     message is worked on by one of them, but for one that is sent to all
     servers (``fanout``), which this server may get twice. Where the queue is
     elsewhere the former run goes on for ``linger`` seconds, for those who
-    still send there. What is being worked on when it stops is finished, for
-    ``[rpc] stop_timeout``.
+    still send there.
 
     If the next run cannot start, the former one goes on; it is said once, and
     tried again in the next round.

@@ -67,7 +67,7 @@ class Run:
     def stop(self) -> None:
         """Let handlers finish, for so long; then disconnect."""
         try:
-            bounded.run(self._settings.stop_timeout, self._finish)
+            bounded.run(self._settings.stop_timeout, self.finish)
         except bounded.OverdueError:
             LOG.warning(
                 'A message is still being worked on %g s after its server '
@@ -78,7 +78,11 @@ class Run:
         self._transport.close()
         self._transport.wait_closed()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Listen no more, and let handlers finish, however long it takes.
+
+        The transport stays connected; :meth:`stop` may be called meanwhile.
+        """
         self._server.stop()
         # At once: as long as it is connected, the broker hands it messages
         # that others could work on. Answers go out on other connections.
@@ -91,5 +95,5 @@ class Run:
             listener.cleanup()
 
     def _end(self) -> None:
-        self._finish()
+        self.finish()
         self._transport.close()

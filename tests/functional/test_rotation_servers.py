@@ -112,6 +112,8 @@ class ServersTest(ServersCase):
 
     def test_what_cannot_be_reached_leaves_the_former_one_and_is_told(self):
         before = self.cell.transport_url
+        kept = self.targeted(self.service)
+        client = self.service.router.rpc_client(kept, rpc.Target(topic='work'))
         bad = before.replace(
             helpers_rotation.password_of(before), 'do-not-show-me'
         )
@@ -126,7 +128,8 @@ class ServersTest(ServersCase):
                 lambda: not self.server._following._turn.locked(), 'it hangs'
             )
         self.assertEqual(1, self.log.output.count('goes on at the former'))
-        self.assertEqual('worker', self.call('who', self.service.router))
+        # By one that was aimed at it before.
+        self.assertEqual('worker', client.call(kept, 'who'))
         self.update(before)
         self.follow()
         self.assertEqual('worker', self.call('who'))
@@ -136,34 +139,17 @@ class ServersTest(ServersCase):
         """Those who have not followed yet still get an answer."""
         elsewhere = self.useFixture(cellplug_fixtures.QueueFixture())
         self.addCleanup(self.deployment._close_routers)
-        former = helpers_rotation.user_of(self.cell.transport_url)
-        self.assertEqual('worker', self.call('who', self.service.router))
+        kept = self.targeted(self.service)
+        client = self.service.router.rpc_client(kept, rpc.Target(topic='work'))
+        self.assertEqual('worker', client.call(kept, 'who'))
         self.update(elsewhere.url)
         self.follow()
         databases.poll_until(
             lambda: 'listens at the new' in self.log.output, 'it stays'
         )
         self.assertEqual('worker', self.call('who'))
-        client = self.service.router
-        cctxt = self.service_context
-        self.assertEqual(
-            'worker',
-            client.rpc_client(cctxt, rpc.Target(topic='work')).call(
-                cctxt, 'who'
-            ),
-        )
-        self.server.stop()
-        self.assertNotIn(former, self.log.output)
-
-    @property
-    def service_context(self):
-        """One that knows the former queue: nothing was looked up since."""
-        registry = self.service.router._parts.registry
-        newest = registry.newest(self.cell.uuid)
-        with self.service.router.target_cell(
-            self.deployment.context(), newest
-        ) as cctxt:
-            return cctxt
+        # By one that has not followed yet.
+        self.assertEqual('worker', client.call(kept, 'who'))
 
     def test_a_server_that_is_stopped_meanwhile_stays_stopped(self):
         former = helpers_rotation.user_of(self.cell.transport_url)
@@ -187,5 +173,49 @@ class ServersTest(ServersCase):
             self.endpoint.go_on.set()
         self.service.router.close()
         self.worker.router.close()
+        self.deployment.router.close()
         for user in (former, helpers_rotation.user_of(url)):
             self.until_it_left(user)
+
+    def test_a_handler_that_hangs_keeps_nobody_from_closing(self):
+        with databases.in_background(
+            lambda: self.call('wait', self.service.router)
+        ):
+            self.assertTrue(self.endpoint.entered.wait(helpers.PATIENCE))
+            self.update(self.broker.add())
+            self.follow()
+            databases.poll_until(
+                lambda: 'listens at the new' in self.log.output, 'it stays'
+            )
+            with databases.in_background(self.worker.router.close) as closed:
+                pass
+            self.assertEqual([None], closed)
+            self.assertIn('left behind', self.log.output)
+            self.endpoint.go_on.set()
+
+
+class StopUnderLoadTest(ServersCase):
+    """Of two servers one stops and starts again while calls are made."""
+
+    def test_no_call_is_lost(self):
+        other = self.process()
+        second = other.router.rpc_server(
+            self.cell.uuid,
+            rpc.Target(topic='work', server='other'),
+            [Worker('other')],
+        )
+        second.start()
+        kept = self.targeted(self.service)
+        client = self.service.router.rpc_client(kept, rpc.Target(topic='work'))
+
+        def call():
+            client.call(kept, 'who')
+
+        with helpers_rotation.Load(*[call] * 4) as load:
+            for _ in range(8):
+                load.reach(50)
+                second.stop()
+                load.reach(20)
+                second.start()
+            load.reach(50)
+        self.assertEqual([], load.failures)
