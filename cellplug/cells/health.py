@@ -83,6 +83,8 @@ class Health:
             return self._parts.registry.all_newest()
 
     def _mapping(self, cell: checking.Cell) -> mappings.CellMapping:
+        if isinstance(cell, mappings.CellMapping):
+            return cell
         name = checking.named(cell)
         try:
             return self._parts.asking.cell(name)
