@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import pathlib
 import threading
 import uuid as uuid_module
 
 import sqlalchemy as sa
+import testtools
 
 import cellplug
 from cellplug import exception
@@ -16,8 +18,10 @@ from cellplug.cells import placing_counts
 from cellplug.db import schema
 from cellplug.db.api import models
 from cellplug.objects import CELL0_UUID
+from cellplug.testing import fixtures
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
+from tests.unit import helpers_static
 
 Capability = interfaces.PlacementCapability
 
@@ -679,3 +683,110 @@ class TestCounts(databases.OnSqlite):
         self.engine.dispose()
         self.assertEqual([0], databases.in_processes(work, ()))
         self.assertEqual(0, self.get())
+
+
+class TestDown(helpers.DeploymentTestCase):
+    """A cell whose database does not answer."""
+
+    def setUp(self):
+        super().setUp()
+        self.deploy(
+            2,
+            options={
+                'cells.breaker_threshold': 2,
+                'cells.breaker_retry': 0.05,
+                'cells.breaker_retry_max': 0.05,
+            },
+        )
+        self.mine = self.context()
+        url = self.deployment.cells[1].database_connection
+        self.file = pathlib.Path(sa.make_url(url).database)
+
+    def place(self, **options):
+        return self.router.place(self.mine, new(), **options).cell.name
+
+    def break_it(self):
+        """Take the file of cell2 away, until its circuit is open."""
+        away = self.file.with_suffix('.away')
+        self.file.rename(away)
+        self.addCleanup(self.mend, away)
+        self.database.get_engine(self.targeted('cell2')).dispose()
+        for _ in range(2):
+            self.assertRaises(
+                exception.CellUnavailable, self.words, self.targeted('cell2')
+            )
+        return away
+
+    def mend(self, away):
+        if away.exists():
+            away.rename(self.file)
+
+    def test_it_gets_nothing_until_it_answers_again(self):
+        self.assertEqual('cell2', self.place(cells=['cell2']))
+        away = self.break_it()
+        for _ in range(4):
+            self.assertEqual('cell1', self.place())
+        error = self.assertRaises(
+            exception.NoCellAvailable, self.place, cells=['cell2']
+        )
+        self.assertEqual({'cell2': 'its database does not answer'}, error.why)
+        self.mend(away)
+        databases.poll_until(self._answers, 'cell2 stays down')
+        self.assertEqual('cell2', self.place())
+
+    def _answers(self):
+        try:
+            return self.place(cells=['cell2'])
+        except exception.NoCellAvailable:
+            return None
+
+
+class TestStatic(testtools.TestCase):
+    """Cells that are no rows of the API database."""
+
+    def make(self, **options):
+        self.files = self.useFixture(
+            helpers_static.StaticFixture(
+                'east', 'west', options={'resolver_static': options}
+            )
+        )
+        self.context = cellplug.RequestContext(user_id='u', project_id='p')
+        return self.files
+
+    def test_they_get_instances_by_their_own_state(self):
+        api = self.useFixture(fixtures.DatabaseFixture('sqlite')).url
+        files = self.make(instances='database')
+        files.sections['api_database'] = {'connection': api}
+        files.sections['cell_east']['state'] = 'no_new'
+        files.write()
+        with files.open_router(database=cellplug.Database()) as router:
+            cellplug.sync_api_database(router.conf)
+            instance = new()
+            made = router.place(self.context, instance)
+            self.assertEqual('west', made.cell.name)
+            self.assertEqual(made, router.place(self.context, instance))
+            error = self.assertRaises(
+                exception.NoCellAvailable,
+                router.place,
+                self.context,
+                new(),
+                exclude=['west'],
+            )
+            self.assertEqual(
+                {'east': 'it is no_new', 'west': 'it was excluded'}, error.why
+            )
+            files.sections['cell_east']['state'] = 'enabled'
+            files.write()
+            router.reload()
+            made = router.place(self.context, new())
+            self.assertEqual('east', made.cell.name)
+
+    def test_where_rules_decide_nothing_is_placed(self):
+        files = self.make(
+            instances='rules', projects='acme:west', default_cell='east'
+        )
+        with files.open_router(database=cellplug.Database()) as router:
+            error = self.assertRaises(
+                exception.NotSupported, router.place, self.context, new()
+            )
+            self.assertIn('keeps no mappings', str(error))
