@@ -159,8 +159,9 @@ class RPCClient:
     def _report(self, error: Exception, began: float, version: int) -> None:
         """Tell the guard what an error says about the queue, if anything.
 
-        A worker's exception is an answer. Silence of the workers is theirs,
-        not the broker's. What was said of a queue that the cell has no more
+        A worker's exception is an answer, if it can be told from one of this
+        process: a built-in one cannot. Silence of the workers is theirs, not
+        the broker's. What was said of a queue that the cell has no more
         is no news.
         """
         messaging, circuit = _messaging(), self.queue.guard.queue
