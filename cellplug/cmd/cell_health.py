@@ -46,6 +46,9 @@ class Health(base.Lister):
     of its own, which remember what went before.
     """
 
+    wait = staticmethod(time.sleep)
+    """What happens between two rounds."""
+
     exit_codes = {  # noqa: RUF012 (typed as read-only in the base)
         outcome.DONE: 'all of them are healthy: enabled, and all parts answer',
         outcome.FAILED: 'one is not, see the rows; or a cell was not found, '
@@ -146,7 +149,7 @@ with what was seen last. On a terminal the table is drawn anew each time; with
             every = cells or router.cells.list()
             while True:
                 yield self._ask(router, every, parsed_args.timeout)
-                time.sleep(parsed_args.watch)
+                self.wait(parsed_args.watch)
                 every = cells or self._listed(router, every)
 
     def _listed(self, router: CellRouter, former: list[Any]) -> list[Any]:

@@ -20,7 +20,7 @@ def document(story: breakroom.Story) -> dict[str, Any]:
         },
         'cells': {
             name: {
-                'broken': story.broken.get(name),
+                'kind': story.broken.get(name),
                 **{
                     str(part): _tally(
                         ledger.tally(part, name, *users.PER_CELL)
