@@ -2,10 +2,11 @@
 
 In this order: connect with bounds, set the isolation level, prove the cell's
 identity; afterwards, ping at check-out what was idle for a while. All of it
-hangs on public SQLAlchemy events of one engine. Two private things are
+hangs on public SQLAlchemy events of one engine. Three private things are
 touched: the pool's pre-ping flag, which oslo.db always sets and which costs a
-round trip for every transaction, and for single reads the flag that says
-whether anybody listens to the engine, since asking costs a tenth of a read.
+round trip for every transaction; for single reads the flag that says whether
+anybody listens to the engine, since asking costs a tenth of a read; and which
+pool a connection that is checked out belongs to.
 """
 
 from __future__ import annotations
@@ -219,7 +220,8 @@ def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
             record.invalidate()
 
     def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
-        record.info['cellplug_pool'] = engine.pool
+        # Its own, which the engine's may have replaced a moment ago.
+        record.info['cellplug_pool'] = proxy._pool
         since = record.info.get('cellplug_idle_since')
         if since is None or time.monotonic() - since < seconds:
             return
