@@ -175,7 +175,7 @@ class Rotate(cell_write.Given):
         rotating.refuse_move(known, changed)
         return changed
 
-    def _verify(self, known: CellMapping, changed: dict[str, str]) -> None:
+    def _verify(self, known: CellMapping, changed: dict[str, Any]) -> None:
         """Look at what the new URLs lead to.
 
         :raises RefusedError: if it will not do.
