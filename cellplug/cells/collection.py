@@ -194,8 +194,8 @@ class CellCollection:
         """Change what is passed, and nothing else.
 
         A database that is new to the cell is claimed for it, as in
-        :meth:`create`. Running processes follow when they next look the cell
-        up, this one at once.
+        :meth:`create`. Running processes follow within ``[cells]
+        follow_interval`` seconds, this one at once.
 
         :param slave_connection: None removes the replica.
         :raises InvalidInput: as :meth:`create`, and if nothing is passed.
