@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ T = TypeVar('T')
 Row = db.instance_queries.Row
 
 _NAMES = ('instance_uuid', 'cell', 'project_id', 'user_id')
+_PADDING = types.MappingProxyType({2: (None, None), 3: (None,), 4: ()})
 _REMEMBERED = 1000
 
 
@@ -111,7 +113,10 @@ def check_size(name: str, value: object) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _fields(item: Any) -> tuple[Any, Any, Any, Any]:
+def _fields(item: Any) -> tuple[Any, ...]:
+    # By far the most of many are such, and they are many.
+    if type(item) is tuple and len(item) in _PADDING:
+        return item + _PADDING[len(item)]
     if isinstance(item, mappings.InstanceMapping):
         return (
             item.instance_uuid,

@@ -5,15 +5,18 @@ from __future__ import annotations
 import tracemalloc
 import uuid
 
+import fixtures
 import sqlalchemy as sa
 
 from cellplug import exception
 from cellplug.db import tables
-from cellplug.db.api import inserting
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
 
-MANY = 2 * inserting.CHUNK + 7
+CHUNK = 500
+"""How many rows one statement inserts here."""
+
+MANY = 2 * CHUNK + 7
 CLOSED = ('no_new', 'read_only', 'disabled')
 
 
@@ -28,6 +31,9 @@ def some(count):
 class BulkTests:
     def setUp(self):
         super().setUp()
+        self.useFixture(
+            fixtures.MonkeyPatch('cellplug.db.api.inserting.CHUNK', CHUNK)
+        )
         self.deploy(2)
         self.one, self.two = self.deployment.cells
         self.instances = self.router.instances
@@ -76,8 +82,8 @@ class MapManyTests(BulkTests):
 
     def test_what_is_there_already_stays_as_it_is(self):
         """Some in every chunk, one chunk wholly, one not at all."""
-        given = sorted(some(3 * inserting.CHUNK))
-        old = [*given[: inserting.CHUNK], *given[inserting.CHUNK :: 97]]
+        given = sorted(some(3 * CHUNK))
+        old = [*given[:CHUNK], *given[CHUNK::97]]
         theirs = self.instances.map_many(
             self.context(project_id='q', user_id='v'),
             [(one, 'cell1') for one in old],
@@ -100,7 +106,7 @@ class MapManyTests(BulkTests):
 
     def test_one_in_another_cell_refuses_all_wherever_it_stands(self):
         given = sorted(some(MANY))
-        for taken in (given[0], given[inserting.CHUNK], given[-1]):
+        for taken in (given[0], given[CHUNK], given[-1]):
             self.instances.map(self.mine, taken, 'cell2')
             error = self.assertRaises(
                 exception.InstanceAlreadyMapped,

@@ -161,25 +161,23 @@ def refuse_state(cell: CellMapping) -> None:
 
 def _insert_once(
     session: tables.Handle, rows: list[Row], cells: Cells
-) -> Iterator[tuple[str, InstanceMapping]]:
+) -> dict[str, InstanceMapping]:
     """What was new for certain, by instance."""
     if len(rows) < _FEW:
         if rows:
             inserting.insert_missing(session, rows)
-        return
+        return {}
     generations, created_at = inserting.insert_many(session, rows)
-    for uuid, cell_uuid, project_id, user_id in rows if generations else ():
-        generation = generations.get(uuid)
-        if generation is not None:
-            yield (
-                uuid,
-                InstanceMapping(
-                    instance_uuid=uuid,
-                    cell_uuid=cell_uuid,
-                    project_id=project_id,
-                    user_id=user_id,
-                    generation=generation,
-                    cell=cells.get(cell_uuid),
-                    created_at=created_at,
-                ),
-            )
+    return {
+        row[0]: InstanceMapping(
+            instance_uuid=row[0],
+            cell_uuid=row[1],
+            project_id=row[2],
+            user_id=row[3],
+            generation=generations[row[0]],
+            cell=cells.get(row[1]),
+            created_at=created_at,
+        )
+        for row in (rows if generations else ())
+        if row[0] in generations
+    }
