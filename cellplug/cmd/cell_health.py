@@ -112,8 +112,9 @@ with what was seen last. On a terminal the table is drawn anew each time; with
             for rows in data:
                 self._draw(parsed_args, column_names, rows)
         except KeyboardInterrupt:
-            # How a watch ends.
-            self.app.stdout.write('\n')
+            # How a watch ends; a terminal has shown ^C.
+            if self.app.stdout.isatty():
+                self.app.stdout.write('\n')
         return self.exit_code
 
     def _draw(

@@ -149,7 +149,9 @@ class TestEmbeddedRun(LabTestCase):
 
     def test_boots_are_spread_evenly_over_the_cells(self):
         booted = {c['name']: c['booted'] for c in self.document['cells']}
-        self.assertEqual({'cell0': 1, 'cell1': 5, 'cell2': 4}, booted)
+        self.assertEqual(1, booted.pop('cell0'))
+        # Of cells that have as many, a hash decides.
+        self.assertEqual([4, 5], sorted(booted.values()))
 
     def test_one_more_boot_fails_and_lands_in_cell0(self):
         last = self.instances[-1]
@@ -184,11 +186,12 @@ class TestEmbeddedRun(LabTestCase):
     def test_the_check_holds_and_says_what_it_saw(self):
         found = dict(self.document['check'])
         self.assertEqual(9, len(found.pop('books')))
+        rows = found.pop('rows')
+        self.assertEqual((1, 7), (rows.pop('cell0'), sum(rows.values())))
         self.assertEqual(
             {
                 'holds': True,
                 'mappings': 8,
-                'rows': {'cell0': 1, 'cell1': 4, 'cell2': 3},
                 'deleted': 2,
                 'reservations': 0,
                 'problems': [],

@@ -189,7 +189,7 @@ class TestReal(DriversTestCase):
         path = self.configure(**drivers)
         document = self.run_lab(path, '--real', '--cells', 2, '--instances', 8)
         self.assertEqual(
-            {'quota': 'database', **drivers},
+            {'quota': 'database', 'placement': 'spread', **drivers},
             {key: one[0] for key, one in document['drivers'].items()},
         )
 

@@ -143,7 +143,7 @@ class WatchTest(HealthTestCase):
     def test_json_is_one_line_for_each_time(self) -> None:
         result = self.watch(3, '-f', 'json')
         self.assertEqual((0, ''), (result.code, result.err))
-        lines = [json.loads(line) for line in result.out.split('\n') if line]
+        lines = [json.loads(line) for line in result.out.splitlines()]
         self.assertEqual(3, len(lines))
         for line in lines:
             self.assertEqual(['time', 'cells'], list(line))
@@ -177,7 +177,7 @@ class WatchTest(HealthTestCase):
         self.between = between
         result = self.watch(2, '-f', 'json')
         self.assertIn('cannot be listed', result.err)
-        lines = [json.loads(line) for line in result.out.split('\n') if line]
+        lines = [json.loads(line) for line in result.out.splitlines()]
         self.assertEqual(
             [['cell1', 'cell2']] * 2,
             [[one['name'] for one in line['cells']] for line in lines],

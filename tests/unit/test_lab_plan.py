@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import pathlib
-import types
 
 import fixtures
 import testtools
@@ -76,7 +75,7 @@ class TestResources(testtools.TestCase):
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
         self.path = self.folder / 'cellplug.conf'
         self.path.write_text(
-            f'[api_database]\nconnection = sqlite:///{self.folder}/api.sqlite'
+            f'[api_database]\nconnection = sqlite:///{self.folder}/api.sqlite\n'
         )
 
     def names(self, **options):
@@ -92,12 +91,9 @@ class TestResources(testtools.TestCase):
         self.assertEqual([], self.names(default_config_files=[]))
 
     def test_a_lab_has_them_wherever_it_is_looked_at_from(self):
-        (self.folder / 'lab.json').touch()
+        with self.path.open('a') as file:
+            file.write(f'[quota]\nresource_plugins = {resources.PLUGIN}\n')
         self.assertEqual(
             ['cores', 'instances', 'memory_mb'],
             self.names(default_config_files=[str(self.path)]),
         )
-
-    def test_a_configuration_without_files_is_none_of_a_lab(self):
-        router = types.SimpleNamespace(conf=types.SimpleNamespace())
-        self.assertEqual([], resources.resources(router))
