@@ -10,7 +10,7 @@ _CLEAR = '\r\x1b[K'
 _WIDTH = 76
 """A longer line would wrap on a narrow terminal, and not be cleared."""
 
-_BAR = 20
+_BAR = 12
 _PAUSE = 0.1
 _MINUTE = 60
 _HOUR = 3600
