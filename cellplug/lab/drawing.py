@@ -25,6 +25,11 @@ def marks(shown: rich.console.Console) -> tuple[str, str]:
     return ('✓', '✗') if is_unicode(shown) else ('+', '-')
 
 
+def overflow(shown: rich.console.Console) -> rich.console.OverflowMethod:
+    """How text ends that is cut where the screen ends."""
+    return 'ellipsis' if is_unicode(shown) else 'crop'
+
+
 class Table(rich.table.Table):
     """A table whose columns are cut where the screen ends."""
 
@@ -38,9 +43,7 @@ class Table(rich.table.Table):
             pad_edge=False,
             header_style='dim',
         )
-        self._overflow: rich.console.OverflowMethod = (
-            'ellipsis' if is_unicode(shown) else 'crop'
-        )
+        self._overflow = overflow(shown)
 
     def columns_of(self, *names: str, **options: Any) -> None:
         """Add columns of one kind."""

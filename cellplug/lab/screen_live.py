@@ -38,7 +38,7 @@ def live(
         rich.text.Text(),
         *_listing_now(console, story.ledger.listing),
         rich.text.Text(),
-        *_last_events(story.witness.events, console.width),
+        *_last_events(console, story.witness.events),
     )
 
 
@@ -79,7 +79,7 @@ def _cells_now(
     errors = []
     for _, health in sorted(story.witness.cells.items()):
         text = rich.text.Text(_last_error(health), style='dim')
-        text.truncate(room, overflow='ellipsis')
+        text.truncate(room, overflow=drawing.overflow(console))
         errors.append(text)
     return _figures_now(console, story, errors)
 
@@ -164,7 +164,7 @@ def _listing_now(
     missing = list(listing.missing.items())
     for cell, why in missing[:_MOST_MISSING]:
         line = rich.text.Text(f'  without {cell}: {why}', style='red')
-        line.truncate(console.width, overflow='ellipsis')
+        line.truncate(console.width, overflow=drawing.overflow(console))
         yield line
     if len(missing) > _MOST_MISSING:
         more = len(missing) - _MOST_MISSING
@@ -172,11 +172,11 @@ def _listing_now(
 
 
 def _last_events(
-    events: list[lab_witness.Event], width: int
+    console: rich.console.Console, events: list[lab_witness.Event]
 ) -> Iterator[rich.text.Text]:
     for one in events[-_LAST_EVENTS:]:
         line = rich.text.Text(f'{parts.clock(one.seconds)}  ', style='dim')
         line.append(f'{one.cell} ', style='bold')
         line.append(one.text)
-        line.truncate(width, overflow='ellipsis')
+        line.truncate(console.width, overflow=drawing.overflow(console))
         yield line
