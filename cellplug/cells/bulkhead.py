@@ -172,7 +172,6 @@ class Batch(Generic[R]):
 
     def close(self) -> None:
         """Begin nothing more, and drop what is not there yet."""
-        self.gone = True
         if self._pool.pid != os.getpid():
             return
         with self._pool.lock:

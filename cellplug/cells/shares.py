@@ -173,6 +173,8 @@ class Shares:
                 f'not asked: earlier calls took its share of the threads, '
                 f'{self.share}, for {seconds}'
             )
+        elif self._busy < self.total:
+            reason = f'not asked: no thread began within {seconds}'
         return results.failed(task.cell, reason)
 
     def withdraw(self, task: lanes.Task) -> None:

@@ -16,6 +16,7 @@ from cellplug import objects
 from cellplug.cells import bulkhead
 from cellplug.cells import lanes
 from cellplug.cells import results
+from cellplug.cells import shares
 
 PATIENCE = 30.0
 """Seconds after which whoever waits has failed: "does not hang"."""
@@ -80,6 +81,8 @@ class BulkheadCase(testtools.TestCase):
         self.log = self.useFixture(
             fixtures.FakeLogger('cellplug.cells', level=logging.INFO)
         )
+        # Nothing here is found out by looking again and again.
+        self.look_every(10 * PATIENCE)
         self.total = 64
         self.bulkhead = self.new_bulkhead()
         self.cells = cells(4)
@@ -88,8 +91,30 @@ class BulkheadCase(testtools.TestCase):
         made = bulkhead.Bulkhead(
             lambda: self.total, lambda: len(self.cells), **options
         )
-        self.addCleanup(made.close)
+        self.addCleanup(self.end, made)
         return made
+
+    def end(self, made):
+        """Close it, and see its threads off: all hanging is over."""
+        made.close()
+        pools = list(made._pools.values())
+        for thread in threading.enumerate():
+            if getattr(thread, 'pool', None) in pools:
+                thread.join(PATIENCE)
+                self.assertFalse(thread.is_alive())
+
+    def look_every(self, seconds):
+        self.useFixture(
+            fixtures.MonkeyPatch('cellplug.cells.bulkhead._LOOK', seconds)
+        )
+
+    def begun(self, asked, hanging, count=1):
+        """Calls of which so many hang already, and whose time then ends."""
+        batch = self.begin(asked, hanging)
+        poll_until(lambda: len(hanging.begun) >= count, 'nothing is begun')
+        batch.deadline = bulkhead.Deadline(SOON)
+        batch.deadline._end -= SOON
+        return batch
 
     def hanging(self, *names):
         made = Hanging(*names)
@@ -109,15 +134,16 @@ class BulkheadCase(testtools.TestCase):
         return found.get(cell(name).uuid, (0, 0))
 
     def pool(self):
-        return self.bulkhead._pool()
+        (found,) = self.bulkhead._pools.values()
+        return found
 
-
-def ours():
-    return [
-        thread
-        for thread in threading.enumerate()
-        if thread.name == 'cellplug-scatter'
-    ]
+    def ours(self):
+        """The bulkhead's threads."""
+        return [
+            thread
+            for thread in threading.enumerate()
+            if getattr(thread, 'pool', None) is self.pool()
+        ]
 
 
 class TestAnswers(BulkheadCase):
@@ -158,9 +184,31 @@ class TestAnswers(BulkheadCase):
 
         self.assertEqual({1}, set(self.ask(self.cells, ask).values()))
 
+    def test_an_answer_just_as_the_waiting_ends_leaves_the_gate_shut(self):
+        """Else the next answer would open what is open, and break."""
+        hanging = self.hanging('cell1', 'cell2')
+        batch = self.begin(self.cells[:2], hanging)
+        gate = batch._gate
+
+        class EndsJustThen:
+            def acquire(self, timeout=None):
+                if timeout is None:
+                    return gate.acquire()
+                hanging.let_go()
+                poll_until(lambda: batch.done, 'no answer')
+                return False
+
+            def release(self):
+                gate.release()
+
+        batch._gate = EndsJustThen()
+        batch.outcome()
+        self.assertTrue(gate.locked())
+        batch.outcome()
+
     def test_a_late_answer_is_dropped(self):
         hanging = self.hanging('cell1')
-        batch = self.begin(self.cells[:1], hanging, SOON)
+        batch = self.begun(self.cells[:1], hanging)
         self.assertEqual('no answer within 0.05 s', batch.outcome().reason)
         hanging.let_go()
         poll_until(lambda: self.threads('cell1') == (0, 0), 'it hangs')
@@ -185,12 +233,12 @@ class TestThreads(BulkheadCase):
         self.cells = cells(64)
         for _ in range(20):
             self.ask(self.cells)
-        self.assertLess(len(ours()), 32)
+        self.assertLess(len(self.ours()), 32)
 
     def test_idle_ones_end(self):
         self.bulkhead = self.new_bulkhead(idle=0.01)
         self.ask(self.cells)
-        poll_until(lambda: not ours(), 'an idle thread does not end')
+        poll_until(lambda: not self.ours(), 'an idle thread does not end')
         self.assertEqual(4, len(self.ask(self.cells)))
 
     def test_one_that_ends_and_one_that_is_woken_miss_nothing(self):
@@ -204,7 +252,7 @@ class TestThreads(BulkheadCase):
         """Neither the call nor its answer, by a thread that idles."""
         self.ask(self.cells)
         poll_until(
-            lambda: all(thread.task is None for thread in ours()),
+            lambda: all(thread.task is None for thread in self.ours()),
             'a thread keeps its last task',
         )
 
@@ -228,17 +276,20 @@ class TestThreads(BulkheadCase):
     def test_close_ends_them_and_refuses_more(self):
         self.ask(self.cells)
         self.bulkhead.close()
-        poll_until(lambda: not ours(), 'a thread does not end')
+        poll_until(lambda: not self.ours(), 'a thread does not end')
         self.assertRaises(exception.RouterClosed, self.begin, self.cells)
 
     def test_close_does_not_wait_for_what_hangs(self):
         hanging = self.hanging('cell1')
         batch = self.begin(self.cells, hanging)
-        batch.outcome()
+        for _ in range(3):
+            batch.outcome()
         self.bulkhead.close()
-        self.assertEqual(1, len([t for t in ours() if t.task is not None]))
+        self.assertEqual(
+            1, len([t for t in self.ours() if t.task is not None])
+        )
         hanging.let_go()
-        poll_until(lambda: not ours(), 'a thread does not end')
+        poll_until(lambda: not self.ours(), 'a thread does not end')
 
     def test_what_was_begun_before_close_has_its_outcome(self):
         self.total = 1
@@ -297,6 +348,17 @@ class TestShares(BulkheadCase):
             batch.outcomes()
         self.assertEqual([0, 1, 2, 3, 4], order)
 
+    def test_each_cell_gets_its_turn_among_its_shares(self):
+        one, two = self.cells[:2]
+        made = shares.Shares()
+        for asked in ([one], [one], [one], [two], [two]):
+            batch = bulkhead.Batch(None, asked, Hanging(), lanes.Deadline(9))
+            made.enter(list(batch._open.values()), total=8, cells=2)
+        begun = []
+        while (task := made.take()) is not None:
+            begun.append(task.cell.name)
+        self.assertEqual(['cell1', 'cell2', 'cell1', 'cell2', 'cell1'], begun)
+
     def test_each_cell_gets_its_turn(self):
         """One cell's long queue does not hold the others up."""
         self.total = 1
@@ -330,12 +392,12 @@ class TestShares(BulkheadCase):
 
     def test_cells_that_are_asked_no_more_take_no_share(self):
         self.ask(self.cells)
-        shares = self.pool().shares
-        for lane in shares._lanes.values():
+        found = self.pool().shares
+        for lane in found._lanes.values():
             lane.used_at -= 3600
         self.cells = [cell('another')]
         self.ask(self.cells)
-        self.assertEqual(64, shares.share)
+        self.assertEqual(64, found.share)
 
     def test_many_callers_keep_within_total_and_share(self):
         """Each gets all of its answers; nobody is asked twice."""
@@ -374,7 +436,7 @@ class TestOverdue(BulkheadCase):
         hanging = self.hanging('cell1')
         self.assertEqual(
             {'cell1': 'no answer within 0.05 s'},
-            self.ask(self.cells[:1], hanging, SOON),
+            by_name(self.begun(self.cells[:1], hanging).outcomes()),
         )
         return hanging
 
@@ -385,8 +447,10 @@ class TestOverdue(BulkheadCase):
 
     def test_its_cell_gets_no_other_thread(self):
         hanging = self.hang_in_cell1()
+        lane = self.pool().shares._lanes[self.cells[0].uuid]
+        poll_until(lambda: lane.stuck_for > 1, 'time does not pass')
         for _ in range(100):
-            found = self.ask(self.cells, hanging, SOON)
+            found = self.ask(self.cells, hanging, 1)
             self.assertIn('a call that began', found.pop('cell1'))
             self.assertEqual(
                 {'cell2': 'CELL2', 'cell3': 'CELL3', 'cell4': 'CELL4'}, found
@@ -433,6 +497,29 @@ class TestOverdue(BulkheadCase):
         poll_until(lambda: len(self.log.output.splitlines()) == 2, 'no line')
         self.assertIn('is asked again', self.log.output)
 
+    def test_several_of_one_cell_are_reported_as_one(self):
+        hanging = self.hanging('cell1')
+        batches = [self.begin(self.cells[:1], hanging) for _ in range(2)]
+        poll_until(lambda: len(hanging.begun) == 2, 'not both are begun')
+        for batch in batches:
+            batch.deadline = bulkhead.Deadline(0)
+        for batch in batches:
+            batch.outcomes()
+        self.assertEqual((2, 2), self.threads('cell1'))
+        self.assertEqual(1, len(self.log.output.splitlines()))
+        hanging.let_go()
+        poll_until(lambda: self.threads('cell1') == (0, 0), 'it hangs')
+        self.assertEqual(2, len(self.log.output.splitlines()))
+
+    def test_what_waited_for_its_thread_is_begun(self):
+        """Whether or not anybody asks for its answer yet."""
+        self.total = 1
+        hanging = self.hanging('cell1')
+        first = self.begun(self.cells[:1], hanging)
+        second = self.begin(self.cells[1:2])
+        first.outcomes()
+        poll_until(lambda: second.done, 'what waits is not begun')
+
     def test_threads_are_bounded_whatever_hangs(self):
         """Total and, for each cell, a share."""
         self.total = 8
@@ -443,17 +530,26 @@ class TestOverdue(BulkheadCase):
             ]
             for batch in batches:
                 batch.outcomes()
-        self.assertLessEqual(len(ours()), 8 + 4 * 2)
+        self.assertLessEqual(len(self.ours()), 8 + 4 * 2)
         self.assertLessEqual(len(hanging.begun), 4 * 2)
 
     def test_one_whose_caller_went_away_is_found_all_the_same(self):
+        self.look_every(0.01)
         self.total = 1
         hanging = self.hanging('cell1')
-        left = self.begin(self.cells[:1], hanging, SOON)
-        poll_until(lambda: hanging.begun, 'nothing is begun')
-        left.close()
+        self.begun(self.cells[:1], hanging).close()
         self.assertEqual(3, len(self.ask(self.cells[1:])))
         self.assertEqual((1, 1), self.threads('cell1'))
+
+    def test_or_when_its_cell_is_asked_again(self):
+        hanging = self.hanging('cell1')
+        self.begun(self.cells[:1], hanging).close()
+        lane = self.pool().shares._lanes[self.cells[0].uuid]
+        (task,) = lane.running
+        poll_until(lambda: task.age > SOON, 'time does not pass')
+        found = self.ask(self.cells[:1], hanging, SOON)
+        self.assertIn('a call that began', found['cell1'])
+        self.assertEqual(['cell1'], hanging.begun)
 
 
 class TestLeaving(BulkheadCase):
@@ -488,7 +584,7 @@ class TestLeaving(BulkheadCase):
 
     def test_nothing_of_it_stays_in_the_queue_of_a_cell_that_hangs(self):
         hanging = self.hanging('cell1')
-        self.ask(self.cells[:1], hanging, SOON)
+        self.begun(self.cells[:1], hanging).outcomes()
         for _ in range(100):
             self.begin(self.cells[:1]).gone = True
         lane = self.pool().shares._lanes[self.cells[0].uuid]
@@ -514,8 +610,10 @@ class TestNested(BulkheadCase):
         def outer(one):
             return results.Outcome(one, value=self.ask(self.cells[1:2], inner))
 
-        found = self.ask(self.cells[:1], outer, SOON)
-        self.assertEqual({'cell1': 'no answer within 0.05 s'}, found)
+        batch = self.begin(self.cells[:1], outer)
+        poll_until(lambda: inner.begun, 'nothing is begun')
+        batch.deadline = bulkhead.Deadline(0)
+        batch.outcomes()
         self.assertEqual((1, 1), self.threads('cell1'))
         inner.let_go()
         poll_until(lambda: self.threads('cell1') == (0, 0), 'it hangs')
