@@ -224,7 +224,7 @@ def set_targets(
     if backend != 'mariadb':
         return
     limit = 1.0 if size == 1 else 0.85
-    for name in ('scatter', 'scatter, single', 'scatter, single, all'):
+    for name in ('scatter', 'scatter, single'):
         report.target(
             f'{size} cells, {name}',
             found[name].ratio,

@@ -175,7 +175,7 @@ class TestContexts(ScatterCase):
             self.bulkhead(),
             scatter.Call(slow_target, context, late, ()),
             [self.cell1],
-            lanes.Deadline(0.1),
+            lanes.Deadline(1),
         )
         self.assertEqual([self.cell1.uuid], list(result.failed))
         context.colour = 'blue'
@@ -305,7 +305,7 @@ class TestBadCells(ScatterCase):
             threading.Timer(0, done.set).start()
             return 'late'
 
-        result = self.scatter(late, timeout=0.1)
+        result = self.scatter(late, timeout=1)
         self.assertEqual(3, len(result.failed))
         go_on.set()
         self.assertTrue(done.wait(helpers.PATIENCE))
@@ -558,7 +558,7 @@ class TestThreads(ScatterCase):
             self.router.close()
 
         self.assertEqual([0, 0], databases.in_processes(child, (), ()))
-        result = self.scatter(hang, timeout=0.1)
+        result = self.scatter(hang, timeout=SHORT)
         self.assertEqual([self.cell2.uuid], list(result.failed))
 
     def test_a_call_that_forks_leaves_the_pool_to_its_parent(self):

@@ -12,7 +12,7 @@ from tests.functional import helpers_deployment as helpers
 from tests.functional import helpers_silent
 
 TIMES = 1000
-SHORT = 0.2
+SHORT = 2.0
 """Seconds of a scatter's time; ample for the cells that are well."""
 
 AT_LEAST = 300.0

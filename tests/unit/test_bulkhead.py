@@ -68,7 +68,7 @@ class Hanging:
     def __call__(self, cell):
         self.begun.append(cell.name)
         if cell.name in self._names:
-            self._over.wait(PATIENCE)
+            self._over.wait(2 * PATIENCE)
         return results.Outcome(cell, value=cell.name.upper())
 
     def let_go(self):
