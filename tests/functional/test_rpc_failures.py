@@ -86,6 +86,8 @@ class FailureCase(testtools.TestCase):
                     # Of two that answer at once, the second opens one more
                     # connection, and keeps it: nothing that was left behind.
                     'rpc.server_threads': 1,
+                    # Every message asks the broker here.
+                    'cells.breaker_threshold': 0,
                 },
             )
         )

@@ -19,8 +19,8 @@ HEAVY = (
 
 COMMANDS = [
     'api-db sync', 'api-db version',
-    'cell create', 'cell delete', 'cell ensure', 'cell list', 'cell show',
-    'cell update', 'cell verify',
+    'cell create', 'cell delete', 'cell ensure', 'cell health', 'cell list',
+    'cell rotate', 'cell show', 'cell update', 'cell verify',
     'db sync', 'db version',
     'driver check', 'driver list', 'driver new', 'driver show',
     'instance list', 'instance map', 'instance show', 'instance verify',
@@ -114,7 +114,7 @@ class HelpTest(testtools.TestCase):
     def test_completion_knows_every_command(self) -> None:
         script = self.run_command('complete')
         self.assertIn('complete -F _cellplug_manage cellplug-manage', script)
-        self.assertIn("cmds_cell='create delete ensure list", script)
+        self.assertIn("cmds_cell='create delete ensure health list", script)
         self.assertIn('--database-connection', script)
 
 
