@@ -112,6 +112,10 @@ def opened(
         'api_database': {'connection': servers.database('api')},
         'rpc': {'call_timeout': timeout},
         'quota': {'resource_plugins': resources.PLUGIN},
+        'instances': {
+            'table': database.Instance.__tablename__,
+            'user_column': 'user_id',
+        },
     }
     path = directory.write_conf(lab_directory.CONF, own, taken)
     conf = read_conf(path)
