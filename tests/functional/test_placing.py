@@ -247,6 +247,19 @@ class PlaceTests:
         self.assertRaises(ZeroDivisionError, fail)
         self.assertEqual({}, dict(self.mapped()))
 
+    def test_what_could_not_be_placed_may_go_to_cell0_at_once(self):
+        self.deployment.add_cell(
+            'cell0', uuid=CELL0_UUID, transport_url='none:///'
+        )
+        for cell in self.deployment.cells:
+            self.router.cells.update(cell, state='no_new')
+        instance = new()
+        with self.database.api.writer.using(self.mine):
+            self.assertRaises(exception.NoCellAvailable, self.place, instance)
+            self.router.instances.map(self.mine, instance, CELL0_UUID)
+        found = self.router.instances.get(self.mine, instance)
+        self.assertEqual('cell0', found.cell.name)
+
     # -- at once -----------------------------------------------------------
 
     def test_one_instance_placed_by_many_is_placed_once(self):
