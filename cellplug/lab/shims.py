@@ -72,11 +72,7 @@ class Shims:
         elif kind is breaking.Kind.GARBAGE:
             return _opened(str(self._junk), 'rw', cparams)
         elif kind is breaking.Kind.READONLY:
-            connection = _opened(path, 'rw', cparams)
-            # Unlike a file that may not be written, it admits BEGIN IMMEDIATE,
-            # as a server does whose transactions are refused at their writes.
-            connection.execute('PRAGMA query_only = ON')
-            return connection
+            return _opened(path, 'rw', cparams, _ReadOnly)
         return None
 
     def _hang(self, path: str) -> None:
@@ -93,12 +89,45 @@ class Shims:
             )
 
 
+class _ReadOnlyCursor(sqlite3.Cursor):
+    """Lets SQLite refuse writes, and no transaction for being a writer's.
+
+    SQLite refuses BEGIN IMMEDIATE where nothing can be written. A server does
+    not: it refuses the writes, and so does this.
+    """
+
+    def execute(self, sql: str, *args: Any) -> Self:
+        begins = sql.lstrip().upper().startswith('BEGIN')
+        self._allow_writes(begins)
+        try:
+            return super().execute(sql, *args)
+        finally:
+            self._allow_writes(False)
+
+    def _allow_writes(self, allowed: bool) -> None:
+        # By a cursor of its own: it would drop what was found by this one.
+        sqlite3.Cursor(self.connection).execute(
+            f'PRAGMA query_only = {"OFF" if allowed else "ON"}'
+        )
+
+
+class _ReadOnly(sqlite3.Connection):
+    """Hands out such cursors."""
+
+    def cursor(self, factory: Any = _ReadOnlyCursor) -> Any:
+        return super().cursor(factory)
+
+
 def _opened(
-    path: str, mode: str, options: Mapping[str, Any]
+    path: str,
+    mode: str,
+    options: Mapping[str, Any],
+    factory: type[sqlite3.Connection] = sqlite3.Connection,
 ) -> sqlite3.Connection:
     return sqlite3.connect(
         f'{pathlib.Path(path).as_uri()}?mode={mode}',
         uri=True,
+        factory=factory,
         check_same_thread=options.get('check_same_thread', True),
         timeout=options.get('timeout', breaking.PATIENCE),
     )
