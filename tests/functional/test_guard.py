@@ -267,6 +267,23 @@ class BreakerTests:
         self.router.cells.update('cell1', database_connection=url)
         self.assertEqual(['elsewhere'], self.words(cctxt))
 
+    def test_a_former_address_is_not_held_against_the_new_one(self):
+        self.deploy(1, options=SLOW | {'cells.breaker_threshold': 1})
+        url = self.deployment.fresh_database()
+        helpers.make_notes(url, 'elsewhere')
+        cctxt = self.targeted('cell1')
+        self.assertRaises(exception.CellUnavailable, self._lose, cctxt, url)
+        self.assertEqual(['elsewhere'], self.words(self.targeted('cell1')))
+
+    def _lose(self, cctxt, url):
+        """Work at the old address while the new one is written down."""
+        old = self.deployment.cells[0].database_connection
+        with self.database.reader.using(cctxt):
+            self.words(cctxt)
+            self.router.cells.update('cell1', database_connection=url)
+            helpers.kill_connections(old)
+            self.words(cctxt)
+
     def test_start_up_with_every_cell_down(self):
         """Nobody is asked: neither in the beginning, nor one for another."""
         self.deploy(4, options=SLOW)
@@ -459,7 +476,8 @@ class TestProber(GuardTestCase):
         )
 
     def test_it_is_looked_up_before_it_is_probed(self):
-        self._gone()
+        # Nobody else looks it up.
+        self._gone(QUICK | {'cells.follow_interval': 0})
         url = self.deployment.fresh_database()
         helpers.make_notes(url, 'elsewhere')
         other = cellplug.Database()
