@@ -17,12 +17,16 @@ def run(
     instance_uuid: str,
     attempt: Callable[[], R],
     resolver: Any,
+    reread: Callable[[str], None],
 ) -> R:
     """See :meth:`cellplug.CellRouter.run`.
 
+    A cell that is refused without being asked is not asked for here either:
+    that would be a look-up for each request.
+
     :param attempt: targets the instance and works on it.
-    :param resolver: is told to forget where the instance was, and how its
-        cell was reached.
+    :param resolver: is told to forget where the instance was.
+    :param reread: looks the cell up again.
     """
     state = context._request_state
     acted = state.acted
@@ -34,6 +38,8 @@ def run(
     except exception.CellUnavailable as exc:
         if not exc.before_first_statement or state.acted is not acted:
             raise
-        resolver.forget_cell(exc.cell_uuid)
+        if exc.refused:
+            raise
+        reread(exc.cell_uuid)
     resolver.forget_instance(instance_uuid)
     return attempt()

@@ -120,9 +120,9 @@ class Targeting:
 
         Called once more, newly targeted, if this route was stale, or if the
         cell's database could not be reached before the request had done
-        anything: no statement answered, no message sent. ``fn`` has to bear
-        that: where a worker refused a stale route, what ``fn`` did before
-        stays done.
+        anything: no statement answered, no message sent. Not while a breaker
+        has the cell refused without asking. ``fn`` has to bear that: where a
+        worker refused a stale route, what ``fn`` did before stays done.
         """
         targets.checked(context)
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
@@ -131,7 +131,8 @@ class Targeting:
             with self.target_instance(context, uuid) as cctxt:
                 return fn(cctxt, *args, **kwargs)
 
-        return rerunning.run(context, uuid, attempt, self._resolver)
+        reread = self._parts.binding.rereader.reread
+        return rerunning.run(context, uuid, attempt, self._resolver, reread)
 
     def _mapping(
         self, cell: checking.Cell, context: Context | None = None

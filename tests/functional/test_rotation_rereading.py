@@ -197,6 +197,34 @@ class RunTest(helpers.DeploymentTestCase):
         )
         self.assertEqual([cell.uuid], forgotten)
 
+    def test_a_cell_that_is_refused_unasked_costs_no_look_up(self):
+        self.deploy(options=OPTIONS)
+        instance, (cell, _) = str(uuid.uuid4()), self.deployment.cells
+        self.router.instances.map(self.context(), instance, cell)
+        asked = []
+        resolver = self.router._parts.resolver
+        get_instance = resolver.get_instance
+        self.patch(
+            resolver,
+            'get_instance',
+            lambda uuid: asked.append(uuid) or get_instance(uuid),
+        )
+
+        def work(cctxt):
+            raise exception.CellUnavailable(
+                cell.uuid,
+                cell.name,
+                'refused',
+                before_first_statement=True,
+                refused=True,
+            )
+
+        self.assertRaises(
+            exception.CellUnavailable,
+            self.router.run, self.context(), instance, work,
+        )  # fmt: skip
+        self.assertEqual([instance], asked)
+
 
 class Resolver:
     """Counts who asks; answers when it is let."""
