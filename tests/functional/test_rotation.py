@@ -253,9 +253,73 @@ class UnderLoadMixin:
         )
 
 
-class TestMariaDB(UnderLoadMixin, RotationTestCase):
+class CommandMixin:
+    """What the command finds before and after it writes."""
+
+    def stored(self):
+        return self.deployment.router.cells.get(self.cell.name)
+
+    def assertRefused(self, url, *words):
+        code, out, err = self.rotate(
+            '--database-connection', '-', stdin=f'{url}\n'
+        )
+        self.assertEqual((1, ''), (code, out), err)
+        for word in (*words, 'nothing was written'):
+            self.assertIn(word, err)
+        self.assertNotIn(helpers_rotation.password_of(url), err)
+        self.assertEqual(self.cell, self.stored())
+
+    def test_an_account_that_may_do_less_is_refused(self):
+        for what in ('DELETE', 'INSERT'):
+            url = self.accounts.add(but=what)
+            self.assertRefused(url, f'{what} on note')
+
+    def test_a_wrong_password_is_refused(self):
+        url = self.accounts.add()
+        wrong = url.replace(helpers_rotation.password_of(url), 'not-it-22')
+        self.assertRefused(wrong, 'unavailable')
+
+    def test_connections_that_are_left_are_told(self):
+        service = self.process()
+        cctxt = self.targeted(service)
+        url = self.accounts.add()
+        with service.database.writer.using(cctxt):
+            helpers.add(cctxt, 'long')
+            code, out, err = self.rotate(
+                '--database-connection', url, '--wait', str(FOLLOW + 3)
+            )
+            self.assertEqual(1, code, err)
+            self.assertIn('do not revoke', err)
+            shown = json.loads(out)
+            self.assertEqual(1, shown['sessions'])
+            self.assertFalse(shown['revocable'])
+            self.assertEqual(url, self.stored().database_connection)
+        # It ended where it began, and who comes later is elsewhere.
+        self.assertEqual(1, service.words(cctxt))
+        databases.poll_until(
+            lambda: (
+                list(self.accounts.count()) == [helpers_rotation.user_of(url)]
+            ),
+            'the former account keeps a session',
+        )
+
+    def test_an_account_that_is_gone_already_can_be_replaced(self):
+        """Rotated too late: the cell is brought back."""
+        self.accounts.drop(
+            helpers_rotation.user_of(self.cell.database_connection)
+        )
+        url = self.accounts.add()
+        code, out, err = self.rotate('--database-connection', url)
+        self.assertEqual(0, code, err)
+        self.assertIsNone(json.loads(out)['sessions'])
+        service = self.process()
+        service.add(self.targeted(service), 'again')
+        self.assertEqual(1, service.words(self.targeted(service)))
+
+
+class TestMariaDB(UnderLoadMixin, CommandMixin, RotationTestCase):
     pass
 
 
-class TestPostgreSQL(UnderLoadMixin, RotationTestCase):
+class TestPostgreSQL(UnderLoadMixin, CommandMixin, RotationTestCase):
     backend = 'postgresql'
