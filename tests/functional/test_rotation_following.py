@@ -9,8 +9,10 @@ from fixtures import FakeLogger
 
 import cellplug
 from cellplug import exception
+from cellplug.testing import fixtures as cellplug_fixtures
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
+from tests.functional import helpers_memcached
 
 SECRET = 'do-not-show-me'
 
@@ -208,6 +210,38 @@ class FollowingLocalTest(FollowingCase):
         self.assertEqual(
             self.editor.cells.get('cell1').generation,
             self.router.cells.get('cell1').generation,
+        )
+
+
+class FollowingMemcachedTest(FollowingCase):
+    """What all processes share is made to forget, too."""
+
+    resolver = 'memcached'
+
+    def resolver_options(self):
+        memcached = self.useFixture(cellplug_fixtures.MemcachedFixture())
+        return {
+            'resolver_memcached.servers': [memcached.address],
+            'resolver_memcached.prefix': memcached.prefix,
+            'resolver_memcached.encryption_keys': [helpers_memcached.KEY],
+            'resolver_memcached.ttl': 3600,
+        }
+
+    def test_it_is_the_source_that_is_followed(self):
+        cctxt = self.targeted(self.cell.uuid)
+        self.assertEqual(['cell1'], self.words(cctxt))
+        # By somebody who tells memcached nothing.
+        stranger = cellplug.Database()
+        conf = self.deployment.conf
+        conf.set_override('driver', 'database', 'resolver')
+        self.editor = self.deployment.open_router(stranger)
+        self.move()
+        stale = self.router.cells.get(self.cell.uuid).generation
+        self.assertEqual(self.cell.generation, stale)
+        self.round()
+        self.assertEqual(['moved'], self.words(cctxt))
+        self.assertLess(
+            stale, self.router.cells.get(self.cell.uuid).generation
         )
 
 
