@@ -28,6 +28,9 @@ from cellplug.cells import shares
 
 LOG = logging.getLogger(__name__)
 
+_AT_ONCE = 2
+"""How many threads are woken at a time; each wakes another in its turn."""
+
 _STOPPING = 1.0
 """Seconds that idle threads get in all to end."""
 
@@ -49,7 +52,8 @@ class Pool:
         self.shares = shares.Shares()
         self._idle: list[Worker] = []
         self._threads = 0
-        self._waking = self._closed = False
+        self._waking = 0
+        self._closed = False
 
     def enter(
         self, tasks: Sequence[lanes.Task], total: int, cells: int
@@ -63,8 +67,9 @@ class Pool:
             if self._closed:
                 raise exception.RouterClosed('the router was closed')
             self.shares.enter(tasks, total, cells)
-            helper = self._helper()
-        if not self._rouse(helper) and not self._threads:
+            helpers = [self._helper() for _ in range(_AT_ONCE)]
+        roused = [self._rouse(helper) for helper in helpers]
+        if not any(roused) and not self._threads:
             raise RuntimeError('the system gives no thread to ask cells in')
 
     def settle(self) -> None:
@@ -82,11 +87,12 @@ class Pool:
     def _helper(self) -> Worker | None:
         """Who is to be woken or started, once the lock is free.
 
-        One at a time: it wakes the next, if there is still something to do.
+        A few at a time: each wakes the next, if there is still something to
+        do.
         """
-        if self._waking or not self.shares.waiting:
+        if self._waking >= _AT_ONCE or not self.shares.waiting(self._waking):
             return None
-        self._waking = True
+        self._waking += 1
         if self._idle:
             helper = self._idle.pop()
         else:
@@ -96,7 +102,10 @@ class Pool:
         return helper
 
     def _rouse(self, helper: Worker | None) -> bool:
-        """Wake or start it; whether it could be. Log what there is to log."""
+        """Wake or start it; False if the system gives no more threads.
+
+        And log what there is to log.
+        """
         notes = self.shares.notes
         while notes:
             # Another thread may take the last one.
@@ -110,10 +119,10 @@ class Pool:
         try:
             helper.start()
         except RuntimeError:
-            # The system gives no more threads: fewer do it as well.
+            # Fewer do it as well.
             with self.lock:
                 self._threads -= 1
-                self._waking = False
+                self._waking -= 1
             return False
         return True
 
@@ -129,7 +138,8 @@ class Pool:
         """
         with self.lock:
             if worker.roused:
-                worker.roused = self._waking = False
+                worker.roused = False
+                self._waking -= 1
             if done is not None and outcome is not None:
                 self.shares.end(done, outcome)
             task = worker.task = self.shares.take()

@@ -44,10 +44,12 @@ class Shares:
         self._ready: collections.deque[lanes.Lane] = collections.deque()
         self._busy = 0
 
-    @property
-    def waiting(self) -> bool:
-        """Whether there may be something for another thread to do."""
-        return bool(self._ready) and self._busy < self.total
+    def waiting(self, coming: int = 0) -> bool:
+        """Whether there may be something for another thread to do.
+
+        :param coming: how many threads are on their way.
+        """
+        return len(self._ready) > coming and self._busy + coming < self.total
 
     def enter(
         self, tasks: Sequence[lanes.Task], total: int, cells: int
@@ -102,7 +104,7 @@ class Shares:
 
     def take(self) -> lanes.Task | None:
         """The next task to begin, if one may be begun now."""
-        while self.waiting:
+        while self.waiting():
             lane = self._ready.popleft()
             lane.listed = False
             while lane.open_to(self.share):
