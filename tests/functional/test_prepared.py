@@ -175,7 +175,7 @@ class TestLockedOnMariaDB(LockedTests, helpers.DeploymentTestCase):
     backend = 'mariadb'
     lock = ('LOCK TABLES instance_mapping WRITE',)
     unlock = 'UNLOCK TABLES'
-    says = 'timed out'
+    says = 'max_statement_time'
 
 
 class TestLockedOnPostgreSQL(LockedTests, helpers.DeploymentTestCase):
