@@ -59,10 +59,7 @@ class InstanceLookups:
         :param project_id: of all of them, as for :meth:`get`.
         """
         targets.checked(context)
-        uuids = [
-            identifiers.canonical_uuid('instance_uuid', uuid)
-            for uuid in instance_uuids
-        ]
+        uuids = mapping_input.uuids(instance_uuids)
         return self._asking.instances(context, uuids, project_id)
 
     def list(

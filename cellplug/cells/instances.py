@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import Any
+from typing import TypeVar
 
 from cellplug import context as cellplug_context
 from cellplug import db
@@ -21,6 +22,7 @@ from cellplug.objects import mappings
 Context = cellplug_context.RequestContext
 Cell = checking.Cell
 
+R = TypeVar('R')
 Found = dict[str, mappings.InstanceMapping]
 
 CHUNK = 1000
@@ -75,17 +77,16 @@ class InstanceCollection(instance_lookups.InstanceLookups):
         project, user = checking.owner(context, project_id, user_id)
         rows = mapping_input.Rows(self._asking, context)
         with self._writing(context) as session:
-            cell_uuid = rows.cell_uuid(session, cell)
             made = db.instance_queries.map(
                 session,
                 uuid,
-                cell_uuid,
+                rows.cell_uuid(session, cell),
                 project,
                 user,
                 existing=existing,
                 own_cells=rows.own_cells,
             )
-            self._forget(context, {uuid: made.generation})
+            self._forget_mapped(context, [made])
         return self._asking.filled([made])[0]
 
     def map_many(
@@ -111,7 +112,9 @@ class InstanceCollection(instance_lookups.InstanceLookups):
         """
         targets.checked(context)
         with self._writing(context) as session:
-            made = self._map(context, session, _items(mappings), existing)
+            made = self._map(
+                context, session, mapping_input.items(mappings), existing
+            )
         return self._asking.filled(made)
 
     def map_stream(
@@ -124,26 +127,25 @@ class InstanceCollection(instance_lookups.InstanceLookups):
     ) -> int:
         """Map any number of instances, in constant memory; how many.
 
-        Some at a time: each chunk in a transaction of its own, all or none.
-        What was mapped before an error stays mapped; as mapping again changes
-        nothing, the whole may be done again. Inside
-        ``database.api.writer.using(context)`` all chunks are one transaction,
-        which is all or none.
+        Some at a time: each chunk in a transaction of its own, all or none,
+        which is repeated if it loses a conflict. What was mapped before an
+        error stays mapped; as mapping again changes nothing, the whole may be
+        done again. Inside ``database.api.writer.using(context)`` all chunks
+        are one transaction, which is all or none.
 
         :param mappings: as for :meth:`map_many`. Its items are taken from it
             while no transaction is open for them.
         :param existing: as for :meth:`map`, of all of them.
         :param chunk: how many at a time; 1 or more.
-        :returns: how many items there were.
-        :raises InstanceAlreadyMapped: if one is mapped to another cell.
-        :raises CellStateForbids: if a cell takes no new instances.
+        :raises InstanceAlreadyMapped: also CellStateForbids, as map_many.
         """
         targets.checked(context)
         size = mapping_input.check_size('chunk', chunk)
         count = 0
-        for items in mapping_input.chunked(_items(mappings), size):
-            with self._writing(context) as session:
-                self._map(context, session, items, existing)
+        for items in mapping_input.chunked(
+            mapping_input.items(mappings), size
+        ):
+            self._repeated(context, self._map, items, existing)
             count += len(items)
         return count
 
@@ -154,32 +156,24 @@ class InstanceCollection(instance_lookups.InstanceLookups):
         rows: builtins.list[mapping_input.Row],
         beside: Callable[[Any, Found, Found], None],
     ) -> tuple[Found, Found]:
-        """Map what was found in a cell, see :mod:`.mapping_all`.
-
-        In one transaction, which is repeated if it loses a conflict.
+        """Map what was found in a cell, for :mod:`.mapping_all`, at once.
 
         :param rows: all of them of this cell.
-        :param beside: called in the transaction, with its session and what
-            is returned, to write more.
+        :param beside: writes more, called with the session and the result.
         :returns: by instance, what was mapped before, and what was not;
             either may be mapped to another cell.
         """
         own = {cell.uuid: cell} if self._asking.own_cells else None
 
-        def write(context: Context) -> tuple[Found, Found]:
+        def write(context: Context, session: Any) -> tuple[Found, Found]:
             there, made = db.instance_queries.take_in(
-                context.session, rows, own_cells=own
+                session, rows, own_cells=own
             )
-            beside(context.session, there, made)
-            self._forget(
-                context,
-                {uuid: one.generation for uuid, one in made.items()},
-            )
+            beside(session, there, made)
+            self._forget_mapped(context, made.values())
             return there, made
 
-        self._asking.need_mappings()
-        outermost = self._database.retrying(self._database.api.writer(write))
-        return outermost(context)
+        return self._repeated(context, write)
 
     def _map(
         self,
@@ -195,10 +189,14 @@ class InstanceCollection(instance_lookups.InstanceLookups):
             existing=existing,
             own_cells=rows.own_cells,
         )
-        self._forget(
-            context, {one.instance_uuid: one.generation for one in made}
-        )
+        self._forget_mapped(context, made)
         return made
+
+    def _forget_mapped(
+        self, context: Context, made: Iterable[mappings.InstanceMapping]
+    ) -> None:
+        known = {one.instance_uuid: one.generation for one in made}
+        self._forget(context, known)
 
     def _forget(
         self, context: Context, generations: Mapping[str, int | None]
@@ -225,27 +223,28 @@ class InstanceCollection(instance_lookups.InstanceLookups):
         instance is still needed to list it.
 
         :param chunk: None: all of them in one transaction. Else so many at a
-            time, each chunk in a transaction of its own, or in the API
-            transaction that is open: in constant memory. What was unmapped
-            before an error stays so, and may be named again.
+            time, in constant memory: each chunk in a transaction of its own,
+            as in :meth:`map_stream`. What was unmapped before an error stays
+            so, and may be named again.
         """
         targets.checked(context)
         wanted = [uuids] if isinstance(uuids, str) else uuids
         if chunk is None:
-            return self._unmap(context, wanted)
+            checked = mapping_input.uuids(wanted)
+            with self._writing(context) as session:
+                return self._unmap(context, session, checked)
         size = mapping_input.check_size('chunk', chunk)
-        return sum(
-            self._unmap(context, some)
-            for some in mapping_input.chunked(wanted, size)
-        )
+        count = 0
+        for some in mapping_input.chunked(wanted, size):
+            checked = mapping_input.uuids(some)
+            count += self._repeated(context, self._unmap, checked)
+        return count
 
-    def _unmap(self, context: Context, uuids: Iterable[str]) -> int:
-        checked = [
-            identifiers.canonical_uuid('instance_uuid', uuid) for uuid in uuids
-        ]
-        with self._writing(context) as session:
-            count = db.instance_queries.unmap(session, checked)
-            self._forget(context, dict.fromkeys(checked))
+    def _unmap(
+        self, context: Context, session: Any, uuids: builtins.list[str]
+    ) -> int:
+        count = db.instance_queries.unmap(session, uuids)
+        self._forget(context, dict.fromkeys(uuids))
         return count
 
     def move(
@@ -271,22 +270,31 @@ class InstanceCollection(instance_lookups.InstanceLookups):
         uuid = identifiers.canonical_uuid('instance_uuid', instance_uuid)
         rows = mapping_input.Rows(self._asking, context)
         with self._writing(context) as session:
-            cell_uuid = rows.cell_uuid(session, cell)
             moved = db.instance_queries.move(
                 session,
                 uuid,
-                cell_uuid,
+                rows.cell_uuid(session, cell),
                 expected_generation,
                 existing=existing,
                 own_cells=rows.own_cells,
             )
-            self._forget(context, {uuid: moved.generation})
+            self._forget_mapped(context, [moved])
         return self._asking.filled([moved])[0]
+
+    def _repeated(
+        self, context: Context, write: Callable[..., R], *args: Any
+    ) -> R:
+        """Write; again if it loses a conflict and is the outermost."""
+
+        def run(context: Context) -> R:
+            return write(context, context.session, *args)
+
+        self._asking.need_mappings()
+        run = self._database.api.writer(run)
+        if not context._request_state.open.stack:
+            run = self._database.retrying(run)
+        return run(context)
 
     def _writing(self, context: Context) -> Any:
         self._asking.need_mappings()
         return self._database.api.writer.using(context)
-
-
-def _items(mappings: Mapping[str, Cell] | Iterable[Any]) -> Iterable[Any]:
-    return mappings.items() if isinstance(mappings, Mapping) else mappings

@@ -96,6 +96,21 @@ class Rows:
         return found
 
 
+def items(
+    given: Mapping[str, checking.Cell] | Iterable[Any],
+) -> Iterable[Any]:
+    """The items of what :meth:`.InstanceCollection.map_many` is passed."""
+    return given.items() if isinstance(given, Mapping) else given
+
+
+def uuids(given: Iterable[str]) -> list[str]:
+    """Instances' uuids, in canonical form.
+
+    :raises InvalidUUID: for the first that is none.
+    """
+    return [identifiers.canonical_uuid('instance_uuid', one) for one in given]
+
+
 def chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items, so many at a time."""
     rest = iter(items)

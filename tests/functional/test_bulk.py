@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tracemalloc
 import uuid
 
@@ -272,6 +273,31 @@ class MapStreamTests(BulkTests):
             lambda: self.instances.unmap(self.mine, [new()], chunk=0),
         )
         self.assertEqual({}, self.mapped())
+
+
+class ConflictTests(BulkTests):
+    def test_chunks_that_lose_a_conflict_are_repeated(self):
+        """Whoever maps and unmaps the same at once deadlocks now and then."""
+        given = some(300)
+        chooser = random.Random(1)
+        parts = [chooser.sample(given, 150) for _ in range(24)]
+
+        def work(mine):
+            for number, part in enumerate(mine):
+                context = self.context(project_id='p')
+                if number % 2:
+                    self.instances.unmap(context, part, chunk=50)
+                else:
+                    self.instances.map_stream(
+                        context, [(one, 'cell1') for one in part], chunk=50
+                    )
+
+        race = databases.Race(
+            *[lambda n=n: work(parts[n::6]) for n in range(6)]
+        )
+        self.assertEqual([], race.errors)
+        self.instances.map_stream(self.mine, [(one, 'cell1') for one in given])
+        self.assertEqual(set(given), set(self.mapped()))
 
 
 class StateTests(BulkTests):
@@ -614,6 +640,14 @@ class TestStateOnPostgreSQL(StateTests, helpers.DeploymentTestCase):
 
 
 class TestReadingOnPostgreSQL(ReadingTests, helpers.DeploymentTestCase):
+    backend = 'postgresql'
+
+
+class TestConflictOnMariaDB(ConflictTests, helpers.DeploymentTestCase):
+    backend = 'mariadb'
+
+
+class TestConflictOnPostgreSQL(ConflictTests, helpers.DeploymentTestCase):
     backend = 'postgresql'
 
 
