@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,9 @@ CONNECTION_ERRORS = (
     OSError,
 )
 
+_NONSENSE = (LookupError, UnicodeError, struct.error)
+"""What amqp trips over where what answers is no broker."""
+
 
 class NoConnectionError(oslo_messaging.MessagingException):  # type: ignore[misc]
     """A connection could not be opened; the reason holds no URL."""
@@ -75,10 +79,13 @@ class BoundedConnection(impl_rabbit.Connection):  # type: ignore[misc]
         self._more_hosts = more_hosts(url)
         try:
             super().__init__(conf, url, purpose, retry=self._more_hosts)
-        except CONNECTION_ERRORS as exc:
+        except (*CONNECTION_ERRORS, *_NONSENSE) as exc:
             with contextlib.suppress(*CONNECTION_ERRORS, AttributeError):
                 self.connection.collect()
-            raise NoConnectionError(reason(exc)) from exc
+            why = reason(exc)
+            if isinstance(exc, _NONSENSE):
+                why = 'what answers is no message broker'
+            raise NoConnectionError(why) from exc
         poll: float = vars(self)['_poll_timeout']
         self._poll_timeout = min(poll, _POLL)
         transport = self.connection.transport

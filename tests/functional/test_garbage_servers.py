@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
+import struct
 import threading
 
 import pymysql
 import sqlalchemy as sa
 import testtools
 
+from cellplug import exception
 from cellplug.db import mysql
 from cellplug.lab import breaking
 from cellplug.lab import proxying
+from cellplug.rpc import probe
+from cellplug.testing import deployment
 from cellplug.testing import fixtures as cellplug_fixtures
 from tests.functional import helpers_silent
 
@@ -23,6 +27,28 @@ LOST = (2006, 2013)
 
 def framed(body, number=0):
     return len(body).to_bytes(3, 'little') + bytes([number]) + body
+
+
+def frame(kind, body):
+    return struct.pack('>BHI', kind, 0, len(body)) + body + b'\xce'
+
+
+def nonsense_of_a_broker(dice):
+    """The same of RabbitMQ's protocol."""
+    body = dice.randbytes(dice.randrange(1, 120))
+    start = struct.pack('>HH', 10, 10)
+    return dice.choice(
+        [
+            body,
+            b'HTTP/1.1 400 Bad Request\r\n\r\n',
+            b'AMQP\0\0\x09\1' + body,
+            frame(1, body[:1]),
+            frame(1, body),
+            frame(1, start + body),
+            frame(1, start + b'\0\x09' + body),
+            frame(8, body),
+        ]
+    )
 
 
 def nonsense(dice):
@@ -43,7 +69,12 @@ def nonsense(dice):
     )
 
 
-class TestLogin(testtools.TestCase):
+class LoginTestCase(testtools.TestCase):
+    """A server that talks nonsense to each who connects."""
+
+    # A broker waits for the client to begin.
+    listens_first = False
+
     def setUp(self):
         super().setUp()
         self.dice = random.Random(7)
@@ -58,12 +89,30 @@ class TestLogin(testtools.TestCase):
         with contextlib.suppress(OSError):
             while True:
                 connection = self.listener.accept()[0]
-                with contextlib.suppress(OSError), connection:
-                    connection.settimeout(PATIENCE)
-                    connection.sendall(nonsense(self.dice))
-                    connection.shutdown(socket.SHUT_WR)
-                    while connection.recv(1000):
-                        pass
+                # Not one after the other: a client may let go of it late.
+                threading.Thread(
+                    target=self.talk,
+                    args=(connection, self.answer(self.dice)),
+                    daemon=True,
+                ).start()
+
+    def talk(self, connection, answer):
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(PATIENCE)
+            if self.listens_first:
+                connection.recv(1000)
+            connection.sendall(answer)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1000):
+                pass
+
+    def answer(self, dice):
+        raise NotImplementedError
+
+
+class TestLogin(LoginTestCase):
+    def answer(self, dice):
+        return nonsense(dice)
 
     def test_every_kind_of_nonsense_is_an_error_of_the_driver(self):
         tls = mysql.SharedTLS()
@@ -78,6 +127,23 @@ class TestLogin(testtools.TestCase):
                 connect_timeout=PATIENCE,
                 shared_tls=tls,
             )
+
+
+class TestBroker(LoginTestCase):
+    listens_first = True
+
+    def answer(self, dice):
+        return nonsense_of_a_broker(dice)
+
+    def test_every_kind_of_nonsense_is_a_queue_that_is_not_available(self):
+        options = {'rpc.connect_timeout': PATIENCE}
+        conf = self.useFixture(deployment.ConfFixture(options)).conf
+        url = f'rabbit://u:hidden@127.0.0.1:{self.listener.getsockname()[1]}/'
+        for _ in range(60):
+            error = self.assertRaises(
+                exception.QueueUnavailable, probe.connect, conf, url
+            )
+            self.assertNotIn('hidden', str(error))
 
 
 class TestConversation(testtools.TestCase):
