@@ -8,11 +8,14 @@ import uuid
 
 import fixtures
 import sqlalchemy as sa
+import testtools
 
+import cellplug
 from cellplug import exception
 from cellplug.db import tables
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
+from tests.unit import helpers_static
 
 CHUNK = 500
 """How many rows one statement inserts here."""
@@ -657,3 +660,50 @@ class TestMemory(MemoryTests, helpers.DeploymentTestCase):
 
 class TestForgetting(ForgettingTests, helpers.DeploymentTestCase):
     pass
+
+
+class TestCellsOfFiles(testtools.TestCase):
+    """Cells that are no rows: their states stand in the configuration."""
+
+    def setUp(self):
+        super().setUp()
+        files = helpers_static.StaticFixture('east', 'west')
+        self.files = self.useFixture(files)
+        url = self.files.fresh_database()
+        self.files.sections['api_database'] = {'connection': url}
+        self.files.sections['cell_west']['state'] = 'no_new'
+        self.files.write()
+        cellplug.sync_api_database(self.files.conf())
+        self.instances = self.files.open_router().instances
+        self.mine = cellplug.RequestContext(user_id='u', project_id='p')
+
+    def test_many_are_mapped_and_listed_with_them(self):
+        given = sorted(some(25))
+        made = self.instances.map_many(
+            self.mine, [(one, 'east') for one in given]
+        )
+        listed = list(self.instances.iterate(self.mine, cell='east', page=4))
+        self.assertEqual(made, listed)
+        for one in (*made, *listed):
+            self.assertEqual('east', one.cell.name)
+
+    def test_their_states_are_honoured(self):
+        (old,) = some(1)
+        self.instances.map(self.mine, old, 'west', existing=True)
+        self.instances.map_many(self.mine, {old: 'west'})
+        made = self.instances.map(self.mine, new(), 'east')
+        for attempt in (
+            lambda: self.instances.map(self.mine, new(), 'west'),
+            lambda: self.instances.map_stream(
+                self.mine, {new(): 'east', new(): 'west'}
+            ),
+            lambda: self.instances.move(
+                self.mine,
+                made.instance_uuid,
+                'west',
+                expected_generation=made.generation,
+            ),
+        ):
+            error = self.assertRaises(exception.CellStateForbids, attempt)
+            self.assertEqual('west', error.cell_name)
+        self.assertEqual(2, len(self.instances.list(self.mine)))
