@@ -1,7 +1,8 @@
-"""Users of the break room: each cell has one, and two work with all cells.
+"""Users of the break room: each cell has two, and two work with all cells.
 
-That each cell has a user of its own is what makes it visible whether one bad
-cell harms the others: a user who has to wait keeps no other one waiting.
+That each cell has users of its own is what makes it visible whether one bad
+cell harms the others: a user who has to wait keeps no other one waiting. One
+asks its database, and one its worker.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import itertools
 import random
 import threading
 import time
+import types
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Any
 
 import cellplug
@@ -24,7 +27,7 @@ from cellplug.lab import ledger as lab_ledger
 from cellplug.lab import witness as lab_witness
 
 PER_CELL = ('show', 'reboot')
-"""What a cell's own user asks for."""
+"""What a cell's own users ask for, each for one of these."""
 
 LISTS = ('list', 'partial')
 """How lists are noted: those of all cells, and those of some."""
@@ -38,8 +41,11 @@ _FIRST = 2
 _MOST_SPARE = 4
 """Instances that the user who boots keeps."""
 
-_PAUSES = {'cell': 0.03, 'list': 0.25, 'boot': 0.25}
-_REBOOT_EVERY = 4
+_PAUSES: Mapping[str, float] = types.MappingProxyType(
+    {'show': 0.04, 'reboot': 0.12, 'list': 0.25, 'boot': 0.25}
+)
+"""Seconds between two requests of one user, on the average."""
+
 _END = 30.0
 """Seconds within which every request has ended."""
 
@@ -88,15 +94,16 @@ class Users:
             self._homes[made['cell_uuid']].append(made['uuid'])
 
     def use(self, cell: cellplug.CellMapping) -> bool:
-        """Whether the cell has a user: there is an instance to ask for."""
+        """Whether the cell has users: there is an instance to ask for."""
         return bool(self._homes[cell.uuid])
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """They send requests while the block runs."""
         works: list[tuple[Callable[..., None], tuple[Any, ...]]] = [
-            (self._use_cell, (cell,))
+            (self._use_cell, (cell, request))
             for cell in self._deployment.cells
+            for request in PER_CELL
             if self.use(cell)
         ]
         works += [(self._list, ()), (self._boot_and_delete, ())]
@@ -142,14 +149,11 @@ class Users:
 
     # -- one cell ----------------------------------------------------------
 
-    def _use_cell(self, cell: cellplug.CellMapping) -> None:
+    def _use_cell(self, cell: cellplug.CellMapping, request: str) -> None:
+        call = {'show': self._api.show, 'reboot': self._api.reboot}[request]
         uuids = self._homes[cell.uuid]
-        for number in self._rounds('cell'):
-            uuid = uuids[number % len(uuids)]
-            call, request = self._api.show, 'show'
-            if number % _REBOOT_EVERY == 0:
-                call, request = self._api.reboot, 'reboot'
-            self._ask(cell.name, request, call, uuid)
+        for number in self._rounds(request):
+            self._ask(cell.name, request, call, uuids[number % len(uuids)])
 
     def _ask(
         self, cell: str, request: str, call: Callable[..., Any], *args: Any
