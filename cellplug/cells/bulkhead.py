@@ -214,10 +214,7 @@ class Batch(Generic[R]):
             return self._enough(everything)
 
     def _give_up(self) -> None:
-        # First those that were not begun: the others' threads, which they
-        # lacked, are given back then.
-        tasks = sorted(self._open.values(), key=lambda task: task.age)
-        for task in tasks:
+        for task in self._open.values():
             self._arrived.append(self._pool.shares.give_up(task))
         self._open.clear()
 

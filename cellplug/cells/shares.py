@@ -167,7 +167,7 @@ class Shares:
             self._mark(task)
             return results.failed(task.cell, f'no answer within {seconds}')
         self.withdraw(task)
-        reason = f'not asked: other cells took all threads for {seconds}'
+        reason = f'not asked: no thread was free within {seconds}'
         if task.lane.overdue:
             reason = f'not asked: {_stuck(task.lane)}'
         elif len(task.lane.running) >= self.share:
@@ -175,8 +175,6 @@ class Shares:
                 f'not asked: earlier calls took its share of the threads, '
                 f'{self.share}, for {seconds}'
             )
-        elif self._busy < self.total:
-            reason = f'not asked: no thread began within {seconds}'
         return results.failed(task.cell, reason)
 
     def withdraw(self, task: lanes.Task) -> None:

@@ -464,12 +464,12 @@ class TestThreads(ScatterCase):
             asked.append(cctxt.cell_uuid)
             over.wait(helpers.PATIENCE)
 
-        result = self.scatter(work, timeout=1)
+        result = self.scatter(work, timeout=SHORT)
         self.assertEqual(
             {
-                'cell1': 'no answer within 1 s',
-                'cell2': 'not asked: other cells took all threads for 1 s',
-                'cell3': 'not asked: other cells took all threads for 1 s',
+                'cell1': 'no answer within 2 s',
+                'cell2': 'not asked: no thread was free within 2 s',
+                'cell3': 'not asked: no thread was free within 2 s',
             },
             {f.cell_name: f.reason for f in result.failed.values()},
         )

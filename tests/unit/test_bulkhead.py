@@ -382,36 +382,13 @@ class TestShares(BulkheadCase):
             {
                 'cell1': 'not asked: earlier calls took its share of the '
                 'threads, 1, for 0.05 s',
-                'cell2': 'not asked: other cells took all threads for 0.05 s',
+                'cell2': 'not asked: no thread was free within 0.05 s',
             },
             self.ask(self.cells[:2], hanging, SOON),
         )
         hanging.let_go()
         waiting.outcomes()
         self.assertEqual(['cell1'], hanging.begun)
-
-    def test_why_is_said_of_the_time_before_it_was_over(self):
-        """Not of when the threads were given back that others had."""
-        self.total = 1
-        batch = self.begun(self.cells[:2], self.hanging('cell1'))
-        self.assertEqual(
-            {
-                'cell1': 'no answer within 0.05 s',
-                'cell2': 'not asked: other cells took all threads for 0.05 s',
-            },
-            by_name(batch.outcomes()),
-        )
-
-    def test_a_thread_that_does_not_come_is_said_to(self):
-        with unittest.mock.patch.object(
-            threading.Thread, 'start', lambda thread: None
-        ):
-            batch = self.begin(self.cells[:1])
-            batch.deadline = bulkhead.Deadline(0)
-            self.assertEqual(
-                {'cell1': 'not asked: no thread began within 0 s'},
-                by_name(batch.outcomes()),
-            )
 
     def test_cells_that_are_asked_no_more_take_no_share(self):
         self.ask(self.cells)
