@@ -41,14 +41,12 @@ class Pool:
     :param idle: seconds after which one that has nothing to do ends.
 
     :ivar lock: guards everything here, the shares, and the askers' answers.
-    :ivar nobody: whose log lines a thread writes that serves no request.
     """
 
     def __init__(self, idle: float) -> None:
         self._idle_time = idle
         self.lock = threading.Lock()
         self.pid = os.getpid()
-        self.nobody = oslo_context.RequestContext(overwrite=False)
         self.shares = shares.Shares()
         self._idle: list[Worker] = []
         self._threads = 0
@@ -227,6 +225,7 @@ class Worker(threading.Thread):
     def run(self) -> None:
         """Do one task after the other while there are some."""
         pool = self.pool
+        nobody = oslo_context.RequestContext(overwrite=False)
         task: lanes.Task | None = None
         outcome: results.Outcome[Any] | None = None
         while True:
@@ -234,7 +233,7 @@ class Worker(threading.Thread):
             outcome = None
             if task is None:
                 # Nothing is kept of the request that was served last.
-                pool.nobody.update_store()
+                nobody.update_store()
                 if not pool.rest(self):
                     return
                 continue

@@ -138,6 +138,15 @@ class TestContexts(ScatterCase):
         self.assertEqual(before, context.__dict__)
         self.assertIs(context, oslo_context.get_current())
 
+    def test_a_thread_that_has_no_current_context_gets_none(self):
+        context = self.context()
+
+        def call():
+            self.router.scatter_gather(context, self.words).complete()
+            return oslo_context.get_current()
+
+        self.assertIsNone(helpers.in_thread(call))
+
     def test_tasks_keep_class_and_attributes_of_the_context(self):
         class Special(cellplug.RequestContext):
             pass
