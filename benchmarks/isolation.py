@@ -213,22 +213,30 @@ conf = cfg.ConfigOpts()
 cellplug.register_opts(conf)
 conf([], project='cellplug', default_config_files=[])
 conf.set_override('connection', sys.argv[1], 'api_database')
-began = time.perf_counter()
+began, busy = time.perf_counter(), time.process_time()
 router = cellplug.CellRouter.from_conf(conf)
-print(time.perf_counter() - began)
+print(time.perf_counter() - began, time.process_time() - busy)
 router.close()
 """
 
 
-def start_up(api_url: str) -> float:
-    """Seconds of from_conf, in a process of its own."""
+def start_up(api_url: str) -> tuple[float, float]:
+    """Seconds of from_conf, and of its processor, in a fresh process.
+
+    The best of three: most of it is importing.
+    """
+    return min(_start_up(api_url) for _ in range(3))
+
+
+def _start_up(api_url: str) -> tuple[float, float]:
     done = subprocess.run(
         [sys.executable, '-c', START, api_url],
         check=True,
         capture_output=True,
         text=True,
     )
-    return float(done.stdout)
+    elapsed, busy = map(float, done.stdout.split())
+    return elapsed, busy
 
 
 def sockets() -> int:
@@ -256,8 +264,11 @@ def main() -> int:
             stack.callback(side.router.close)
             run(side, arguments.seconds)
         measure(report, sides, arguments)
-        started = start_up(ill.api_url)
-        report.note(f'CellRouter.from_conf: {started * 1000:.0f} ms')
+        started, busy = start_up(ill.api_url)
+        report.note(
+            f'CellRouter.from_conf: {started * 1000:.0f} ms, of which the '
+            f'processor worked {busy * 1000:.0f} ms'
+        )
         report.target('CellRouter.from_conf', started, 1.0, 's')
     return report.finish()
 
