@@ -126,14 +126,17 @@ class Ledger:
         error: str | None = None,
         *,
         refused: bool = False,
+        began: Part | None = None,
     ) -> None:
         """A request has ended.
 
         :param cell: the name of the cell it was for; '' for several.
         :param error: why there was no answer, None if there was one.
         :param refused: whether the cell was not even asked.
+        :param began: the part in which it began; by default, it is now.
         """
-        key = self.part, cell, request
+        part = self._part_of(began or self.part, failed=error is not None)
+        key = part, cell, request
         bucket = int(self.now / BUCKET)
         with self._lock:
             self._tallies.setdefault(key, Tally()).note(
@@ -145,6 +148,19 @@ class Ledger:
                 bucket, [0, 0]
             )
             counts[error is not None] += 1
+
+    def _part_of(self, began: Part, *, failed: bool) -> Part:
+        """To which part a request belongs that has just ended.
+
+        One that spans two failed because of what was broken, or was answered
+        before or after that.
+        """
+        ended = self.part
+        if began is ended:
+            return ended
+        if failed:
+            return Part.BROKEN
+        return ended if began is Part.BROKEN else began
 
     @property
     def total(self) -> int:

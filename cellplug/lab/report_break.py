@@ -15,6 +15,7 @@ def document(story: breakroom.Story) -> dict[str, Any]:
     ledger = story.ledger
     return {
         'seconds': round(story.seconds, 1),
+        'stalled_seconds': round(story.stalled, 3),
         'parts': {
             str(part): round(start, 1) for part, start in ledger.starts.items()
         },

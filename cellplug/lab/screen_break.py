@@ -31,6 +31,11 @@ def tables(
     """What each cell answered, when, and what happened."""
     yield _answers(console, story)
     yield '\n'.join(_failures(story))
+    if story.stalled >= breaking.PATIENCE:
+        yield (
+            f'[yellow]This machine stood still for {story.stalled:.1f} s: '
+            'what failed of cells that were whole may be its doing.[/]'
+        )
     yield _course(console, story)
     yield _lists(console, story)
     yield _events(console, story.witness.events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import fixtures
@@ -115,6 +116,12 @@ class TestInTheEnd(BreakScreenTestCase):
         self.assertEqual('█', marks[0])
         self.assertEqual(CROSS, marks[len(marks) // 2])
         self.assertEqual('█', marks[-1])
+
+    def test_a_machine_that_stood_still_is_named(self):
+        story = self.tell()
+        self.assertNotIn('stood still', self.in_the_end(story))
+        story = dataclasses.replace(story, stalled=2.34)
+        self.assertIn('stood still for 2.3 s', self.in_the_end(story))
 
     def test_how_long_failing_took(self):
         text = self.in_the_end(self.tell())
