@@ -294,15 +294,23 @@ def main() -> int:
         default=200_000,
         help='how many (default: %(default)s)',
     )
+    parser.add_argument(
+        '--part',
+        choices=['mapping', 'reading', 'memory'],
+        help='measure this alone',
+    )
     arguments: argparse.Namespace = parser.parse_args()
     measuring.use_server(arguments)
     report = measuring.Report('bulk', arguments)
     with deployment.DeploymentFixture(arguments.backend, 2) as deployed:
         bench = Bench(deployed, arguments.instances)
         bench.instances.map_stream(bench.context, bench.items(ALREADY))
-        mapping(bench, arguments.rounds, report)
-        reading(bench, min(arguments.rounds, 3), report)
-        memory(bench, report)
+        if arguments.part in (None, 'mapping'):
+            mapping(bench, arguments.rounds, report)
+        if arguments.part in (None, 'reading'):
+            reading(bench, min(arguments.rounds, 3), report)
+        if arguments.part in (None, 'memory'):
+            memory(bench, report)
     return report.finish()
 
 
