@@ -138,23 +138,22 @@ class OrderTests:
         other = THING.alias()
         after_next = THING.outerjoin(other, other.c.size == THING.c.size + 2)
         self.things = self.reading(
-            sa.select(THING.c.uuid, other.c.uuid.label('next')).select_from(
-                after_next
-            )
+            sa.select(THING.c.uuid, other.c.hidden).select_from(after_next)
         )
         rows = []
         for number in range(7):
-            self.put(number % 2, thing(number, size=number))
-            following = uuid_of(number + 2) if number < 5 else None
-            rows.append({'uuid': uuid_of(number), 'next': following})
+            hidden = number % 4 > 1
+            self.put(number % 2, thing(number, size=number, hidden=hidden))
+            following = not hidden if number < 5 else None
+            rows.append({'uuid': uuid_of(number), 'hidden': following})
         for direction in ('asc', 'desc'):
             wanted = [
-                row['uuid'] for row in as_one(rows, ['next'], [direction])
+                row['uuid'] for row in as_one(rows, ['hidden'], [direction])
             ]
             found = [
                 row['uuid']
                 for page in self.pages(
-                    ['next'], sort_dirs=[direction], limit=2
+                    ['hidden'], sort_dirs=[direction], limit=2
                 )
                 for row in page.rows
             ]
