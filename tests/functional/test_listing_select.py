@@ -27,11 +27,14 @@ OTHER = sa.Table(
     sa.Column('size', sa.Integer, nullable=False),
     sa.Column(
         'old',
-        sa.String(30).with_variant(
+        sa.String(30)
+        .with_variant(
             mysql.VARCHAR(30, charset='latin1', collation='latin1_swedish_ci'),
             'mysql',
             'mariadb',
-        ),
+        )
+        .with_variant(sa.String(30, collation='en-x-icu'), 'postgresql')
+        .with_variant(sa.String(30, collation='NOCASE'), 'sqlite'),
     ),
     sa.Index('ix_other_size_exact', 'size', 'exact'),
     mysql_charset='utf8mb4',
