@@ -31,6 +31,7 @@ from typing import Any
 import measuring
 import sqlalchemy as sa
 
+from cellplug.cells import instances
 from cellplug.db import tables
 from cellplug.db.api import models
 from cellplug.testing import deployment
@@ -43,7 +44,7 @@ FEW = 2_000
 DRIVER, SQLALCHEMY, ONE_BY_ONE = 'executemany', 'SQLAlchemy', 'one by one'
 MANY, STREAM, AGAIN = 'map_many', 'map_stream', 'map_many, again'
 CHUNKED = 'executemany, in chunks'
-CHUNK = 1000
+CHUNK = instances.CHUNK
 
 Item = tuple[str, str, str, str]
 COLUMNS = (
@@ -186,16 +187,14 @@ def reading(bench: Bench, rounds: int, report: measuring.Report) -> None:
     uuids = [item[0] for item in items]
     random.shuffle(uuids)
     cell, project = bench.cells[0], 'project-1'
-    instances, context = bench.instances, bench.context
+    mapped, context = bench.instances, bench.context
     ways: dict[str, Callable[[], int]] = {
         'by the driver, all at once': lambda: by_driver_read(bench),
-        'get_many': lambda: len(instances.get_many(context, uuids)),
-        'iterate': lambda: length(instances.iterate(context)),
-        'iterate, a cell': lambda: length(
-            instances.iterate(context, cell=cell)
-        ),
+        'get_many': lambda: len(mapped.get_many(context, uuids)),
+        'iterate': lambda: length(mapped.iterate(context)),
+        'iterate, a cell': lambda: length(mapped.iterate(context, cell=cell)),
         'iterate, a project': lambda: length(
-            instances.iterate(context, project_id=project)
+            mapped.iterate(context, project_id=project)
         ),
         'unmap and map_stream': lambda: unmap(bench, items),
     }

@@ -25,7 +25,7 @@ Cell = checking.Cell
 R = TypeVar('R')
 Found = dict[str, mappings.InstanceMapping]
 
-CHUNK = 1000
+CHUNK = 5000
 """How many instances are mapped or unmapped at a time."""
 
 
