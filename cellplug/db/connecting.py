@@ -2,10 +2,12 @@
 
 In this order: connect with bounds, set the isolation level, prove the cell's
 identity; afterwards, ping at check-out what was idle for a while. All of it
-hangs on public SQLAlchemy events of one engine. Two private things are
+hangs on public SQLAlchemy events of one engine. Three private things are
 touched: the pool's pre-ping flag, which oslo.db always sets and which costs a
-round trip for every transaction, and for single reads the flag that says
-whether anybody listens to the engine, since asking costs a tenth of a read.
+round trip for every transaction; the pool that a connection was taken from,
+which the engine may have replaced meanwhile; and for single reads the flag
+that says whether anybody listens to the engine, since asking costs a tenth of
+a read.
 """
 
 from __future__ import annotations
@@ -202,7 +204,7 @@ def _ping_after_idling(engine: sa.Engine, seconds: float) -> None:
             record.invalidate()
 
     def checkout(dbapi_connection: Any, record: Any, proxy: Any) -> None:
-        record.info['cellplug_pool'] = engine.pool
+        record.info['cellplug_pool'] = proxy._pool
         since = record.info.get('cellplug_idle_since')
         if since is None or time.monotonic() - since < seconds:
             return
