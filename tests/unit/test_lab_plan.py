@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import pathlib
-import types
 
 import fixtures
 import testtools
@@ -14,7 +13,6 @@ import cellplug
 from cellplug.lab import flavors
 from cellplug.lab import people
 from cellplug.lab import plan
-from cellplug.lab import resources
 
 EXPECTED = plan.Expected
 
@@ -92,12 +90,9 @@ class TestResources(testtools.TestCase):
         self.assertEqual([], self.names(default_config_files=[]))
 
     def test_a_lab_has_them_wherever_it_is_looked_at_from(self):
-        (self.folder / 'lab.json').touch()
+        with self.path.open('a') as file:
+            file.write('\n[quota]\nresource_plugins = lab\n')
         self.assertEqual(
             ['cores', 'instances', 'memory_mb'],
             self.names(default_config_files=[str(self.path)]),
         )
-
-    def test_a_configuration_without_files_is_none_of_a_lab(self):
-        router = types.SimpleNamespace(conf=types.SimpleNamespace())
-        self.assertEqual([], resources.resources(router))
