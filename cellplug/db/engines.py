@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,10 +30,13 @@ from cellplug.db import spelling
 class Manager:
     """One engine, as an enginefacade manager builds it."""
 
-    __slots__ = ('_writer',)
+    __slots__ = ('_former', '_lock', '_writer')
 
     def __init__(self, root: Any) -> None:
         self._writer = root.writer
+        self._lock = threading.Lock()
+        # Pools that were replaced, while anything of theirs is about.
+        self._former: weakref.WeakSet[sa.Pool] = weakref.WeakSet()
 
     @property
     def engine(self) -> sa.Engine:
@@ -47,14 +51,18 @@ class Manager:
     def drop_idle(self) -> None:
         """Close what nobody uses now, and the rest when it comes back.
 
-        To a pool that was replaced, see :mod:`.connecting`. A listener that
-        is added here would meet threads that go through the listeners.
+        It comes back to a pool that was replaced, and is closed there, see
+        :mod:`.connecting`; what was already on its way is closed by the next
+        call. A listener that is added here would meet threads that go through
+        the listeners.
         """
         engine = self.engine
-        old = engine.pool
-        engine.dispose()
-        # Once more: something may have come back before it was replaced.
-        old.dispose()
+        with self._lock:
+            self._former.add(engine.pool)
+            engine.dispose(close=False)
+            former = list(self._former)
+        for pool in former:
+            pool.dispose()
 
 
 class Engines:

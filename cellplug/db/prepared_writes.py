@@ -11,6 +11,7 @@ transactions that the server has ended: nothing else is lost by it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +34,7 @@ class Change:
 
     def __init__(self, statement: Any) -> None:
         self._statement = statement
-        self._compiled: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        self._compiled: dict[str, str] = {}
 
     def change(self, session: tables.Handle, values: Mapping[str, Any]) -> int:
         """Execute it; how many rows it found to change.
@@ -69,28 +70,26 @@ class Change:
         rows: bool,
     ) -> Any:
         found = self._compiled.get(connection.dialect.driver)
-        text, order = found or self._compile(connection.dialect)
-        arguments: Any = values
-        if order is not None:
-            arguments = [values[name] for name in order]
+        text = found or self._compile(connection.dialect)
         driver: Any = connection.connection.dbapi_connection
         cursor = driver.cursor()
         try:
-            cursor.execute(text, arguments)
+            cursor.execute(text, values)
             answer = cursor.fetchall() if rows else cursor.rowcount
             cursor.close()
         except BaseException as exc:  # noqa: BLE001 (raised by what is called)
-            connection._handle_dbapi_exception(
-                exc, text, arguments, cursor, None
-            )
+            connection._handle_dbapi_exception(exc, text, values, cursor, None)
         statements.note_answer(connection, driver)
         return answer
 
-    def _compile(
-        self, dialect: sa.Dialect
-    ) -> tuple[str, tuple[str, ...] | None]:
-        """The statement in a driver's words, and the order of its values."""
-        compiled = self._statement.compile(dialect=dialect)
-        order = tuple(compiled.positiontup) if compiled.positional else None
-        found = self._compiled[dialect.driver] = (str(compiled), order)
-        return found
+    def _compile(self, dialect: sa.Dialect) -> str:
+        """The statement in a driver's words.
+
+        By names, which both drivers know: PyMySQL writes each value as SQL,
+        and what stands in several places would be written as often.
+        """
+        named = copy.copy(dialect)
+        named.paramstyle, named.positional = 'pyformat', False
+        text = str(self._statement.compile(dialect=named))
+        self._compiled[dialect.driver] = text
+        return text

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from cellplug.lab import errors
-from cellplug.lab import resources
 
 CONF = 'cellplug.conf'
 LOG = 'lab.log'
+_MARKER = 'lab.json'
 _FORMAT = 2
 
 
@@ -34,7 +34,7 @@ class Directory:
     def __init__(self, path: str, *, kept: bool) -> None:
         self.path = os.path.abspath(path)
         self.kept = kept
-        self._marker = Path(self.path, resources.MARKER)
+        self._marker = Path(self.path, _MARKER)
 
     def file(self, name: str) -> str:
         """The path of a file in it."""

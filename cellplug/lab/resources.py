@@ -6,9 +6,6 @@ from typing import Any
 
 import cellplug
 
-MARKER = 'lab.json'
-"""The file that makes a directory a lab's."""
-
 PLUGIN = 'lab'
 """The name of the entry point, which a lab's configuration names."""
 

@@ -133,7 +133,8 @@ def in_background(call):
 _WAITING = {
     'mysql': (
         'SELECT COUNT(*) FROM information_schema.innodb_trx '
-        "WHERE trx_state = 'LOCK WAIT'"
+        'JOIN information_schema.processlist ON id = trx_mysql_thread_id '
+        "WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()"
     ),
     'postgresql': (
         'SELECT COUNT(*) FROM pg_stat_activity '
@@ -143,7 +144,7 @@ _WAITING = {
 
 
 def wait_until_one_waits(engine):
-    """Return when a transaction waits for another one's lock.
+    """Return when a transaction in this database waits for another's lock.
 
     sqlite cannot tell; there, what waits is the beginning of the
     transaction, and any order of events is the same.

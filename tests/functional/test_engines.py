@@ -300,6 +300,56 @@ class BudgetTests:
         worked.result(databases.PATIENCE)
         self.assertNoConnections(cell.database_connection)
 
+    def test_one_taken_while_its_pool_was_replaced_is_closed_as_well(self):
+        self.deploy(1)
+        (cell,) = self.deployment.cells
+        engine = self.database.get_engine(self.targeted('cell1'))
+        engines = self.router._registry.engines(cell.uuid)
+        pool = engine.pool
+
+        @self._once(pool, 'checkout')
+        def replace(*_):
+            engines.drop_idle()
+
+        with engine.connect() as connection:
+            connection.execute(sa.text('SELECT 1'))
+        self.assertIsNot(pool, engine.pool)
+        self.assertNoConnections(cell.database_connection)
+
+    def test_one_on_its_way_back_is_closed_when_the_last_user_leaves(self):
+        self.deploy(1)
+        (cell,) = self.deployment.cells
+        cctxt = self.targeted('cell1')
+        engines = self.router._registry.engines(cell.uuid)
+
+        with self.database.writer.using(cctxt) as session:
+            engine = session.get_bind()
+            pool = engine.pool
+            session.execute(sa.text('SELECT 1'))
+
+            # After cellplug's own listener: the pool takes it back next.
+            @self._once(pool, 'checkin', insert=False)
+            def replace(*_):
+                engines.retire()
+
+        self.assertIsNot(pool, engine.pool)
+        self.assertNoConnections(cell.database_connection)
+
+    def _once(self, pool, event, *, insert=True):
+        """Have a pool call a function at its next event, and no more."""
+
+        def decorate(function):
+            calls = [function]
+            sa.event.listen(
+                pool,
+                event,
+                lambda *args: calls.pop()(*args) if calls else None,
+                insert=insert,
+            )
+            return function
+
+        return decorate
+
     def _grow_old(self, uuid_):
         """As if the cell had not been used for longer than idle_timeout."""
         self.router._registry.engines(uuid_)._used_at -= 2

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import cellplug
 from cellplug import exception
 from cellplug import loader
+from cellplug.db import prepared_writes
 from cellplug.db.api import models
 from tests.functional import helpers_deployment
 from tests.functional import helpers_legacy
@@ -62,6 +63,28 @@ class ClampTests:
         self.rollback(handle)
         self.assertEqual(((0, 0), (0, 0)), self.usages())
         self.assertTrue(self.is_due())
+
+    def test_of_the_total_and_the_user_the_one_that_is_wrong_is_counted(self):
+        wrong = ('', USER)
+        for user, other in (wrong, wrong[::-1]):
+            handle = self.reserve(cores=2, disk=2)
+            self.change_one(user, reserved=1)
+            self.commit(handle)
+            self.assertTrue(self.is_due(user=user or None))
+            self.assertFalse(self.is_due(user=other or None))
+            self.assertEqual(((2, 0), (2, 0)), self.usages())
+            self.assertEqual(((2, 0), (2, 0)), self.usages('disk'))
+            self.assertFalse(self.is_due('disk'))
+            self.change_usages(in_use=0, refresh_due=False)
+
+    def change_one(self, user, **values):
+        """Change a usage of cores past cellplug."""
+        of = models.quota_usages.c
+        update = sa.update(models.quota_usages).where(
+            of.user_id == user, of.resource == 'cores'
+        )
+        with helpers_deployment.past_cellplug(self.url) as connection:
+            connection.execute(update, values)
 
     def test_an_ordinary_end_has_nothing_counted(self):
         self.use(cores=3)
@@ -320,6 +343,51 @@ class TestMendingOnSqlite(MendingTests, helpers.QuotaTestCase):
 
         sa.event.listen(self.engine(), 'before_cursor_execute', see)
         return seen
+
+
+class TestEndsTogether(helpers.QuotaTestCase):
+    """The total and the user's usage, changed by one statement."""
+
+    backend = 'mariadb'
+
+    def updates(self, act):
+        """How many usages each UPDATE found to change."""
+        found = []
+        change = prepared_writes.Change.change
+
+        def observed(this, session, values):
+            found.append(change(this, session, values))
+            return found[-1]
+
+        with fixtures.MonkeyPatch(
+            'cellplug.db.prepared_writes.Change.change', observed
+        ):
+            act()
+        return found
+
+    def test_two_of_one_resource_at_a_time(self):
+        handle = self.reserve(cores=2, disk=3)
+        self.assertEqual([2, 2], self.updates(lambda: self.commit(handle)))
+        self.assertEqual(((2, 0), (2, 0)), self.usages())
+        self.assertEqual(((3, 0), (3, 0)), self.usages('disk'))
+
+    def test_not_where_their_keys_are_in_another_order(self):
+        handle = self.reserve(cores=2)
+        with helpers_deployment.past_cellplug(self.url) as connection:
+            connection.execute(self.moved(models.reservations, 'usage_id'))
+            connection.execute(self.moved(models.quota_usages, 'id'))
+        self.assertEqual([1, 1], self.updates(lambda: self.commit(handle)))
+        self.assertEqual(((2, 0), (2, 0)), self.usages())
+
+    def moved(self, table, name):
+        """The lower of the two ids becomes the higher one."""
+        first = min(self.stored(models.quota_usages, 'id'))[0]
+        column = table.c[name]
+        return (
+            sa.update(table)
+            .where(column == first)
+            .values({name: first + 1000})
+        )
 
 
 class TestMendingOnMariaDB(MendingTests, helpers.QuotaTestCase):

@@ -13,6 +13,7 @@ import enum
 import logging
 import types
 from collections.abc import Collection
+from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,31 +39,66 @@ class Ending(enum.Enum):
     EXPIRE = 'expire'
 
 
+class NotBoth(Exception):
+    """Of two usages that were changed together, one would go below zero.
+
+    Which one, the database does not tell: roll back, and end it ``apart``.
+    """
+
+
 def end(
     session: tables.Handle,
     handle: str,
     ending: Ending,
     now: datetime.datetime,
+    *,
+    apart: bool = False,
 ) -> bool:
     """End a reservation; False if it had ended before.
 
     Waits for whoever is ending it just now.
+
+    :param apart: change each usage by a statement of its own.
+    :raises NotBoth: unless ``apart``, if the books are wrong.
     """
     claimed = _claim(session, handle)
-    for usage_id, delta in claimed:
+    together = not apart and tables.connection(session).dialect.name in _KEYED
+    for usage_id, other_id, delta in _steps(claimed, together=together):
         held = max(0, delta)
         values = {'usage': usage_id, 'held': held, 'now': now}
         if ending is Ending.COMMIT:
             values['delta'] = delta
-        if _SETTLE[ending].change(session, values) == 1:
+        if other_id is not None:
+            values['other'] = other_id
+            if _SETTLE_BOTH[ending].change(session, values) != 2:
+                raise NotBoth(handle)
+        elif _SETTLE[ending].change(session, values) == 1:
             continue
-        if _CLAMP[ending].change(session, values) == 1:
+        elif _CLAMP[ending].change(session, values) == 1:
             LOG.warning(
                 'Reservation %s would have taken usage %d below zero at its '
                 '%s; it is zero now, and due to be counted',
                 handle, usage_id, ending.value
             )  # fmt: skip
     return bool(claimed)
+
+
+_KEYED = ('mysql', 'mariadb')
+"""The databases that lock rows in the order of the index they go through."""
+
+
+def _steps(
+    claimed: list[tuple[int, int]], *, together: bool
+) -> Iterator[tuple[int, int | None, int]]:
+    """Usages in the order of locks, two where one statement changes both."""
+    rest = list(reversed(claimed))
+    while rest:
+        usage_id, delta = rest.pop()
+        next_id, next_delta = rest[-1] if together and rest else (0, None)
+        both = next_delta == delta and next_id > usage_id
+        if both:
+            rest.pop()
+        yield usage_id, next_id if both else None, delta
 
 
 _MINE = _reservation.c.uuid == sa.bindparam('handle')
@@ -91,11 +127,13 @@ def _claim(session: tables.Handle, handle: str) -> list[tuple[int, int]]:
     ]
 
 
-def _settle(ending: Ending, *, clamp: bool) -> prepared_writes.Change:
+def _settle(
+    ending: Ending, *, clamp: bool, both: bool = False
+) -> prepared_writes.Change:
     held = sa.bindparam('held', type_=sa.BigInteger())
     delta = sa.bindparam('delta', type_=sa.BigInteger())
     reserved, in_use = _usage.c.reserved, _usage.c.in_use
-    where = [_usage.c.id == sa.bindparam('usage')]
+    where = [_is_one(both=both)]
     values: dict[sa.Column[Any], Any] = {
         reserved: _changed(reserved, -held, clamp),
         _usage.c.version: _usage.c.version + _ONE,
@@ -115,6 +153,14 @@ def _settle(ending: Ending, *, clamp: bool) -> prepared_writes.Change:
     )
 
 
+def _is_one(*, both: bool) -> sa.ColumnElement[bool]:
+    usage = sa.bindparam('usage', type_=sa.Integer())
+    if not both:
+        return _usage.c.id == usage
+    other = sa.bindparam('other', type_=sa.Integer())
+    return sa.or_(_usage.c.id == usage, _usage.c.id == other)
+
+
 def _changed(
     column: sa.Column[int], change: sa.ColumnElement[int], clamp: bool
 ) -> sa.ColumnElement[int]:
@@ -126,6 +172,9 @@ def _changed(
 
 _SETTLE = types.MappingProxyType(
     {ending: _settle(ending, clamp=False) for ending in Ending}
+)
+_SETTLE_BOTH = types.MappingProxyType(
+    {ending: _settle(ending, clamp=False, both=True) for ending in Ending}
 )
 _CLAMP = types.MappingProxyType(
     {ending: _settle(ending, clamp=True) for ending in Ending}

@@ -21,6 +21,7 @@ from cellplug.db.api.quota_ending import end
 from cellplug.db.api.quota_ending import Ending
 from cellplug.db.api.quota_ending import Late
 from cellplug.db.api.quota_ending import late
+from cellplug.db.api.quota_ending import NotBoth
 from cellplug.db.api.quota_ending import usages_of
 from cellplug.db.api.quota_listing import get_reservations
 from cellplug.db.api.quota_listing import get_usages
@@ -34,6 +35,7 @@ from cellplug.db.api.quota_taking import TOTAL
 
 __all__ = [
     'Ending',
+    'NotBoth',
     'Entry',
     'Freshness',
     'Late',

@@ -25,10 +25,14 @@ _TRIES = 3
 
 
 def _end(
-    context: _Context, handle: str, ending: _queries.Ending, now: float
+    context: _Context,
+    handle: str,
+    ending: _queries.Ending,
+    now: float,
+    **how: bool,
 ) -> bool:
     moment = quota_settings.moment(now)
-    return _queries.end(context.session, handle, ending, moment)
+    return _queries.end(context.session, handle, ending, moment, **how)
 
 
 def _end_elsewhere(
@@ -37,7 +41,7 @@ def _end_elsewhere(
     """Once more, if another node of a cluster may have made it just now."""
     if not _queries.catch_up(context.session):
         return False
-    return _end(context, handle, ending, now)
+    return _end(context, handle, ending, now, apart=True)
 
 
 def _late(context: _Context, now: float, **more: Any) -> list[_queries.Late]:
@@ -140,7 +144,11 @@ class Endings:
         return bool(late)
 
     def _ended(self, handle: str, ending: _queries.Ending) -> bool:
-        return self._end(self._own, handle, ending, self._settings.now())
+        now = self._settings.now()
+        try:
+            return self._end(self._own, handle, ending, now)
+        except _queries.NotBoth:
+            return self._end(self._own, handle, ending, now, apart=True)
 
     def _ended_anywhere(self, handle: str, ending: _queries.Ending) -> bool:
         now = self._settings.now()
