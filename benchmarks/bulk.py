@@ -38,7 +38,7 @@ from cellplug.testing import deployment
 
 ALREADY = 100_000
 PROJECTS = 100
-FEW = 2_000
+FEW = 500
 """How many are mapped one by one, which takes long."""
 
 DRIVER, SQLALCHEMY, ONE_BY_ONE = 'executemany', 'SQLAlchemy', 'one by one'

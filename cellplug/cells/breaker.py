@@ -28,6 +28,8 @@ from cellplug.cells import breaker_settings
 from cellplug.cells import saying
 from cellplug.objects import health
 
+Settings = breaker_settings.Settings
+
 LOG = logging.getLogger(__name__)
 
 DATABASE = 'database'
@@ -43,9 +45,6 @@ _REMEMBERED = 1000
 _JITTER = 0.25
 """By how much of it a wait differs, either way: processes that were refused
 together should not all come back together."""
-
-
-Settings = breaker_settings.Settings
 
 
 class Circuit:
@@ -94,6 +93,7 @@ class Circuit:
         self._numbers = itertools.count(1)
         self._requests = 0
         self._epoch = 0
+        self._closed_at = -math.inf
         self._last_error: str | None = None
         self._last_error_at: float | None = None
         self._start()
@@ -173,16 +173,18 @@ class Circuit:
                 if self._state is _CLOSED:
                     self._failures = 0
 
-    def failed(self, error: BaseException) -> None:
-        """It did not; the last straw opens the circuit."""
+    def failed(self, error: BaseException, seconds: float = 0.0) -> None:
+        """It did not; the last straw opens the circuit.
+
+        What began before a probe closed it says nothing of what answers now.
+        """
         self._requests = next(self._numbers)
-        threshold = self._settings.threshold
         with self._locked():
             self._note(error)
-            opens = False
-            if self._state is _CLOSED:
-                self._failures += 1
-                opens = 0 < threshold <= self._failures
+            counts = self._clock() - seconds >= self._closed_at
+            counts = counts and self._state is _CLOSED
+            self._failures += counts
+            opens = counts and 0 < self._settings.threshold <= self._failures
             if opens:
                 self._opened_at = self._clock()
                 self._open()
@@ -255,7 +257,8 @@ class Circuit:
                 self._open()
                 return
             self._latencies.append(seconds)
-            shut_for = self._clock() - self._opened_at
+            self._closed_at = self._clock()
+            shut_for = self._closed_at - self._opened_at
             self._start()
         LOG.info(
             'The %s is asked again; for %.0f s it was not',

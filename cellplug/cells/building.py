@@ -136,6 +136,7 @@ def _wired(
     source = asking.Asking(database, resolver)
     rereader.resolver, rereader.registry = resolver, registry
     follower = refreshing.Follower(resolver, registry)
+    rereader.found = follower.found
     alarm = _alarm(conf, registry, follower)
     hooks = (opening.LEASE, alarm)
     return {
@@ -148,7 +149,7 @@ def _wired(
         'alarm': alarm,
         'follower': follower,
         'bulkhead': _bulkhead(conf, registry),
-        'prober': _prober(conf, registry, resolver),
+        'prober': _prober(conf, registry, resolver, follower),
         'cells': _cells(conf, database, registry, resolver, source),
         'instances': instances.InstanceCollection(database, resolver, source),
     }
@@ -194,9 +195,10 @@ def _prober(
     conf: cfg.ConfigOpts,
     registry: db_registry.EngineRegistry,
     resolver: Any,
+    follower: refreshing.Follower,
 ) -> cells_prober.Prober:
     """Who asks what requests do not ask any more."""
-    probes = cells_probes.Probes(conf, registry, resolver)
+    probes = cells_probes.Probes(conf, registry, resolver, follower)
     prober = cells_prober.Prober(probes.refresh, probes.ask)
     registry.guards.opened = prober.watch
     return prober

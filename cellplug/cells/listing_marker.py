@@ -33,6 +33,15 @@ Values = listing_order.Values
 
 _VERSION = 'c1.'
 
+_NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What comes of values that no marker has."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
@@ -84,7 +93,7 @@ def decode(order: listing_order.Order, marker: Any) -> Place:
         return Place(
             _unpacked(content['a'], order), dict(_behind(content['b'], order))
         )
-    except (ArithmeticError, KeyError, TypeError, ValueError) as exc:
+    except _NONSENSE as exc:
         raise _garbage() from exc
 
 

@@ -63,11 +63,14 @@ class Merge:
 
     # -- what is given out -------------------------------------------------
 
-    def rows(self) -> Iterator[tuple[mappings.CellMapping, Entry]]:
+    def rows(
+        self, check: Callable[[], object] = lambda: None
+    ) -> Iterator[tuple[mappings.CellMapping, Entry]]:
         """Each row with its cell.
 
         A cell that fails is left out from then on, see :attr:`absent`.
 
+        :param check: called before each row counts as given out; may raise.
         :raises ListingNotSorted: if a cell's rows cannot be merged.
         """
         self._begin()
@@ -76,6 +79,7 @@ class Merge:
             if self._has_row(stream):
                 self._enter(heapq.heappush, heap, stream)
         while heap:
+            check()
             stream = heap[0][2]
             self._last = entry = stream.take()
             self.taken += 1
@@ -115,6 +119,12 @@ class Merge:
         for stream in self._streams.values():
             if stream.pending is not None:
                 stream.pending.close()
+
+    def forget(self) -> None:
+        """As :meth:`close`, without a lock: for whoever may hold it."""
+        for stream in self._streams.values():
+            if stream.pending is not None:
+                stream.pending.gone = True
 
     def place(self) -> listing_marker.Place:
         """Where the list goes on after the rows that were given out."""

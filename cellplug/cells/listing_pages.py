@@ -98,12 +98,13 @@ class SortedRows(Iterator[Row]):
     def _merged(self) -> Iterator[Row]:
         merge = self._merge
         try:
-            for cell, (_, _, row) in merge.rows():
-                self._check()
+            for cell, (_, _, row) in merge.rows(self._check):
                 yield {**row, 'cell_uuid': cell.uuid}
             self._check()
         finally:
-            merge.close()
+            # It may be the garbage collector's, in any thread, whatever
+            # locks that one holds.
+            merge.forget()
 
     def _check(self) -> None:
         absent = self._merge.absent

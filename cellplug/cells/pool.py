@@ -66,8 +66,8 @@ class Pool:
                 raise exception.RouterClosed('the router was closed')
             self.shares.enter(tasks, total, cells)
             helpers = [self._helper() for _ in range(_AT_ONCE)]
-        roused = [self._rouse(helper) for helper in helpers]
-        if not any(roused) and not self._threads:
+        roused = self._rouse_all(helpers)
+        if not roused and not self._threads:
             raise RuntimeError('the system gives no thread to ask cells in')
 
     def settle(self) -> None:
@@ -98,6 +98,21 @@ class Pool:
             self._threads += 1
         helper.roused = True
         return helper
+
+    def _rouse_all(self, helpers: list[Worker | None]) -> bool:
+        """Wake or start these; False if the system gives no thread at all.
+
+        Ctrl-C meanwhile keeps none of them from it: who was counted as coming
+        has to come.
+        """
+        if not helpers:
+            return False
+        first, *others = helpers
+        try:
+            roused = self._rouse(first)
+        finally:
+            also = self._rouse_all(others)
+        return roused or also
 
     def _rouse(self, helper: Worker | None) -> bool:
         """Wake or start it; False if the system gives no more threads.

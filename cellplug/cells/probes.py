@@ -9,6 +9,7 @@ from oslo_config import cfg
 from cellplug import exception
 from cellplug.cells import breaker
 from cellplug.cells import guard as cells_guard
+from cellplug.cells import refreshing
 from cellplug.db import probing
 from cellplug.db import registry as db_registry
 
@@ -21,22 +22,30 @@ class Probes:
         conf: cfg.ConfigOpts,
         registry: db_registry.EngineRegistry,
         resolver: Any,
+        follower: refreshing.Follower,
     ) -> None:
         self._conf = conf
         self._registry = registry
         self._resolver = resolver
+        self._follower = follower
 
     def refresh(self, guard: cells_guard.CellGuard) -> None:
         """Take up what has become of the cell.
+
+        One that was deleted is let go of as the follower does it: not if the
+        process was given its mapping by hand, and not for good.
 
         :raises CellplugError: if that cannot be learnt.
         """
         known = guard.mapping
         self._resolver.forget_cell(known.uuid)
         try:
-            self._registry.attach(self._resolver.get_cell(known.uuid))
+            found = self._resolver.get_cell(known.uuid)
         except exception.CellMappingNotFound:
-            self._registry.bury(known.uuid, known.generation)
+            self._follower.missed(known)
+            return
+        self._follower.found(known.uuid)
+        self._registry.attach(found)
 
     def ask(
         self, guard: cells_guard.CellGuard, circuit: breaker.Circuit

@@ -17,7 +17,8 @@ LOG = logging.getLogger(__name__)
 class _Process:
     """What one process has seen.
 
-    :ivar listed: the cells that the resolver listed last time.
+    :ivar listed: the cells that the resolver listed last time, or found
+        since.
     :ivar buried: those that it then listed no more.
     :ivar refused: the generations with which nothing could be done.
     :ivar lost: whether it could not be asked last time.
@@ -68,7 +69,7 @@ class Follower:
             self.then()
 
     def _follow_cells(self) -> None:
-        process = self._processes.setdefault(os.getpid(), _Process())
+        process = self._own()
         known = {cell.uuid: cell for cell in self._registry.all_newest()}
         if not known and not process.buried:
             return
@@ -131,6 +132,21 @@ class Follower:
             self._resolver.forget_cell(cell.uuid)
             self._registry.bury(cell.uuid, cell.generation)
             process.buried.add(cell.uuid)
+
+    def found(self, cell_uuid: str) -> None:
+        """The resolver knew the cell just now, when it was looked up."""
+        self._own().listed.add(cell_uuid)
+
+    def missed(self, cell: mappings.CellMapping) -> None:
+        """The resolver did not know the cell just now; as in a round.
+
+        :raises CellplugError: if the list of cells cannot be had.
+        """
+        if self._resolver.list_cells():
+            self._miss(self._own(), cell)
+
+    def _own(self) -> _Process:
+        return self._processes.setdefault(os.getpid(), _Process())
 
     def _dig_up(
         self, process: _Process, listed: dict[str, mappings.CellMapping]

@@ -43,6 +43,7 @@ class Rereading:
 
     :ivar resolver: set by whoever makes the resolver.
     :ivar registry: set by whoever makes the engines.
+    :ivar found: told of a cell that the resolver knows.
     :param every: seconds from an answer until a cell is asked about again.
     :param timer: seconds that never go back.
     """
@@ -57,6 +58,7 @@ class Rereading:
     ) -> None:
         self._every = every
         self._timer = timer
+        self.found: Callable[[str], object] = lambda _: None
         self._processes: dict[int, dict[str, _Cell]] = {}
 
     def reread(self, cell_uuid: str) -> None:
@@ -86,7 +88,9 @@ class Rereading:
     def _ask(self, cell_uuid: str) -> None:
         try:
             self.resolver.forget_cell(cell_uuid)
-            self.registry.attach(self.resolver.get_cell(cell_uuid))
+            cell = self.resolver.get_cell(cell_uuid)
+            self.found(cell_uuid)
+            self.registry.attach(cell)
         except exception.CellplugError as exc:
             LOG.debug('Cell %s was not looked up again: %s', cell_uuid, exc)
         except Exception as exc:  # noqa: BLE001 (a stranger's driver)

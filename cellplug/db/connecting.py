@@ -183,18 +183,31 @@ _BOUNDS = {
 }
 
 
+_READ_ONLY = {
+    'mysql': 'SET SESSION TRANSACTION READ ONLY',
+    'mariadb': 'SET SESSION TRANSACTION READ ONLY',
+    'postgresql': 'SET default_transaction_read_only = on',
+}
+
+
 def _set_isolation(
     engine: sa.Engine, settings: db_settings.EngineSettings, autocommit: bool
 ) -> None:
     if engine.dialect.name == 'sqlite':
         return
     level = 'AUTOCOMMIT' if autocommit else settings.isolation_level
+    read_only = _READ_ONLY.get(engine.dialect.name) if autocommit else None
     if autocommit:
         # No ROLLBACK at check-in for what has nothing to roll back.
         engine.dialect.skip_autocommit_rollback = True
 
     def set_level(dbapi_connection: Any, record: Any) -> None:
         engine.dialect.set_isolation_level(dbapi_connection, level)  # type: ignore[arg-type]
+        if read_only is not None:
+            # What a single read writes would be committed at once.
+            cursor = dbapi_connection.cursor()
+            cursor.execute(read_only)
+            cursor.close()
 
     sa.event.listen(engine, 'connect', set_level)
 

@@ -253,7 +253,7 @@ class Frame:
         if self.replica or getattr(error, 'refused', False):
             return
         if not self.engines.retired:
-            self.engines.guard.database.failed(error)
+            self.engines.guard.database.failed(error, self._took())
 
     def report(self, *, answered: bool) -> None:
         """Tell the guard how the database did, after the end.
@@ -270,10 +270,12 @@ class Frame:
                 engines.skip_replica()
         elif failure is None:
             if answered:
-                took = time.perf_counter() - self._began
-                engines.guard.database.succeeded(took)
+                engines.guard.database.succeeded(self._took())
         elif not (engines.retired or (self.reused and self.lost)):
-            engines.guard.database.failed(failure)
+            engines.guard.database.failed(failure, self._took())
+
+    def _took(self) -> float:
+        return time.perf_counter() - self._began
 
     def _commit(self) -> None:
         try:

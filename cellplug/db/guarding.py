@@ -47,10 +47,11 @@ class Circuit(Protocol):
         """
         ...
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, seconds: float = 0.0) -> None:
         """It did not answer, not in time, or as no part of this cell does.
 
         :param error: what a caller is told.
+        :param seconds: how long that took.
         """
         ...
 
@@ -144,7 +145,7 @@ class NoCircuit:
     def succeeded(self, seconds: float) -> None:
         """Nobody keeps count."""
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, seconds: float = 0.0) -> None:
         """Nobody keeps count."""
 
 

@@ -159,20 +159,33 @@ class Users:
         self, cell: str, request: str, call: Callable[..., Any], *args: Any
     ) -> Any:
         """Send a request and note what came of it; None if it failed."""
-        began = time.perf_counter()
+        began, part = time.perf_counter(), self._ledger.part
         try:
             answer = call(self._deployment.context(), *args)
         except Exception as exc:  # noqa: BLE001 (what the user is told)
-            self._failed(cell, request, time.perf_counter() - began, exc)
+            seconds = time.perf_counter() - began
+            self._failed(cell, request, seconds, exc, part)
             return None
-        self._ledger.note(cell, request, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        self._ledger.note(cell, request, seconds, began=part)
         return answer
 
     def _failed(
-        self, cell: str, request: str, seconds: float, error: Exception
+        self,
+        cell: str,
+        request: str,
+        seconds: float,
+        error: Exception,
+        began: lab_ledger.Part,
     ) -> None:
-        refused = getattr(error, 'refused', False)
-        self._ledger.note(cell, request, seconds, said(error), refused=refused)
+        self._ledger.note(
+            cell,
+            request,
+            seconds,
+            said(error),
+            refused=getattr(error, 'refused', False),
+            began=began,
+        )
         if request == 'show':
             self._look_for_raw(cell, error)
 
@@ -190,13 +203,14 @@ class Users:
             self._list_once()
 
     def _list_once(self) -> None:
-        began = time.perf_counter()
+        began, part = time.perf_counter(), self._ledger.part
         try:
             rows, failures = self._api.list_some(
                 self._deployment.context(), LIST_TIMEOUT
             )
         except Exception as exc:  # noqa: BLE001 (what the user is told)
-            self._failed('', LISTS[0], time.perf_counter() - began, exc)
+            seconds = time.perf_counter() - began
+            self._failed('', LISTS[0], seconds, exc, part)
             return
         seconds = time.perf_counter() - began
         missing = {}

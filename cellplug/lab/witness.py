@@ -14,12 +14,6 @@ from cellplug.lab import ledger as lab_ledger
 _NUMBERS = re.compile(r'[\d.]+')
 _MOST = 500
 
-_WORDS = {
-    objects.CircuitState.OPEN: 'opens',
-    objects.CircuitState.HALF_OPEN: 'is probed',
-    objects.CircuitState.CLOSED: 'closes',
-}
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Event:
@@ -89,23 +83,15 @@ class Witness:
         self._states[key] = circuit.state
         if circuit.state is former:
             return
-        failed_probe = (
-            former is objects.CircuitState.HALF_OPEN
-            and circuit.state is objects.CircuitState.OPEN
-        )
-        if failed_probe:
-            # It was open all the while.
-            return
-        word = _WORDS[circuit.state]
+        closed = objects.CircuitState.CLOSED
+        breaker = f'the breaker of the {part}'
+        if former is closed:
+            # It may have been open between two looks.
+            self.note(cell, f'{breaker} opens: {circuit.last_error}')
         if circuit.state is objects.CircuitState.HALF_OPEN:
-            self.note(cell, f'the {part} {word}')
-        elif circuit.state is objects.CircuitState.OPEN:
-            self.note(
-                cell,
-                f'the breaker of the {part} {word}: {circuit.last_error}',
-            )
-        else:
-            self.note(cell, f'the breaker of the {part} {word}')
+            self.note(cell, f'the {part} is probed')
+        elif circuit.state is closed:
+            self.note(cell, f'{breaker} closes')
 
     def listed(self, missing: Mapping[str, str]) -> None:
         """A list has come back; note if other cells are missing than before.

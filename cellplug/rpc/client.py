@@ -165,13 +165,14 @@ class RPCClient:
         is no news.
         """
         messaging, circuit = _messaging(), self.queue.guard.queue
+        took = time.perf_counter() - began
         if messaging.is_answer(error):
-            circuit.succeeded(time.perf_counter() - began)
+            circuit.succeeded(took)
         elif (
             isinstance(error, messaging.QueueDownError)
             and self.queue.version == version
         ):
-            circuit.failed(self.queue.unavailable(str(error)))
+            circuit.failed(self.queue.unavailable(str(error)), took)
 
     def _send_following(
         self,

@@ -499,6 +499,51 @@ class TestProber(GuardTestCase):
             exception.CellMappingNotFound, self.words, self.cctxt
         )
 
+    def test_a_cell_that_was_given_by_hand_is_not_taken_for_deleted(self):
+        self.deploy(1, options=QUICK)
+        # A file that is not there.
+        cell = mapping(self.deployment.fresh_database(), name='by hand')
+        cctxt = self.targeted(cell)
+        self._fails(cctxt, 3)
+        guard = self.router._registry.entry(cell.uuid).guard
+        databases.poll_until(
+            lambda: guard.database.health().failures >= 5, 'it is not probed'
+        )
+        self._refused(cctxt)
+        self.targeted(cell)
+
+    def test_a_cell_that_is_restored_comes_back(self):
+        """For some time, the API database knew it no more."""
+        self._gone(QUICK | {'cells.follow_interval': 0.2})
+        registry = self.router._registry
+        with helpers.past_cellplug(self.deployment.api_url) as connection:
+            rows = connection.execute(
+                sa.text('SELECT * FROM cell_mapping WHERE uuid = :uuid'),
+                {'uuid': self.cell.uuid},
+            )
+            row = dict(rows.mappings().one())
+            connection.execute(
+                sa.text('DELETE FROM cell_mapping WHERE uuid = :uuid'), row
+            )
+            databases.poll_until(
+                lambda: registry.entry(self.cell.uuid) is None,
+                'the deletion is not noticed',
+            )
+            self._back()
+            names = ', '.join(row)
+            values = ', '.join(f':{name}' for name in row)
+            connection.execute(
+                sa.text(
+                    f'INSERT INTO cell_mapping ({names}) VALUES ({values})'
+                ),
+                row,
+            )
+        databases.poll_until(
+            lambda: registry.entry(self.cell.uuid) is not None,
+            'the cell does not come back',
+        )
+        self.assertEqual(['cell1'], self.words(self.cctxt))
+
     def test_a_probe_that_hangs_is_not_joined_by_another(self):
         self._gone()
         begun, end = threading.Semaphore(0), threading.Event()

@@ -86,7 +86,8 @@ class Story:
     def test_what_fails_again_and_again_is_refused_without_asking(self):
         for name in FAILING:
             cell = self.cells[name]
-            self.assertEqual(0, cell['broken']['answered'], name)
+            # What came between the word and the deed.
+            self.assertGreater(5, cell['broken']['answered'], name)
             # Until a probe finds out that it was healed.
             refused = [cell[p]['refused_at_once'] for p in PARTS[1:]]
             self.assertLess(0, sum(refused), name)
@@ -141,8 +142,9 @@ class Story:
         self.assertEqual(list(PARTS), list(starts))
         for name in KINDS:
             found = [e for e in self.story['events'] if e['cell'] == name]
-            self.assertIn('breaks: ', found[0]['text'])
-            self.assertIn('is healed', [e['text'] for e in found])
+            texts = [e['text'] for e in found]
+            self.assertTrue([t for t in texts if t.startswith('breaks: ')])
+            self.assertIn('is healed', texts)
 
 
 class TestOnFiles(Story, testtools.TestCase):

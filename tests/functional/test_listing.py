@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import gc
 import threading
 import uuid
+import weakref
 
 import sqlalchemy as sa
+import testtools
 
 import cellplug
 from cellplug import exception
@@ -765,6 +768,49 @@ class TestRowByRow(helpers.ListingCase):
         # Cell2 may have been asked for its next two by then.
         self.assertEqual(list(range(len(found))), found)
         self.assertLess(len(found), 14)
+
+    def test_it_can_go_on_where_it_raised(self):
+        self.fill(20)
+        rows = self.rows(batch=2)
+        found = [next(rows)['size'] for _ in range(3)]
+        self.down.add(self.cell2.uuid)
+        with testtools.ExpectedException(exception.CellsFailed):
+            found.extend(row['size'] for row in rows)
+        self.down.clear()
+        rest = [row['size'] for row in self.rows(marker=rows.marker)]
+        self.assertEqual(list(range(20)), found + rest)
+
+    def test_one_that_is_forgotten_waits_for_no_lock(self):
+        """It is collected in any thread, also in one that holds the lock."""
+        self.fill(60)
+        rows = self.rows(batch=8, cells=['cell1'])
+        over = self.until_the_end()
+        read = self.things
+
+        def fn(*page):
+            over.wait(helpers.PATIENCE)
+            return read(*page)
+
+        for _ in range(3):
+            next(rows)
+        rows._merge._reader._fn = fn
+        next(rows)  # Now the next ones are asked for.
+        pool = rows._merge._streams[self.cell1.uuid].pending._pool
+        collected = threading.Event()
+        held = weakref.ref(rows)
+
+        def collect():
+            with pool.lock:
+                gc.collect()
+                collected.set()
+
+        del rows
+        thread = threading.Thread(target=collect, daemon=True)
+        thread.start()
+        if not collected.wait(helpers.PATIENCE):
+            pool.lock.release()  # Else nothing here would ever end.
+            self.fail('it waits for a lock that its own thread holds')
+        self.assertIsNone(held())
 
     def test_it_goes_on_without_a_cell_where_that_is_asked_for(self):
         self.fill(9)

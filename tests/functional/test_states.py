@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+
+import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
 
 import cellplug
 from cellplug import exception
@@ -94,6 +98,19 @@ class StateTests:
             lambda cctxt: self.add(cctxt, 'x'),
             state='read_only',
         )
+        self.assertEqual(
+            ['cell1'], helpers.stored(self.cell.database_connection)
+        )
+
+    def test_read_only_keeps_nothing_that_a_reader_writes(self):
+        self.set('read_only')
+        reader = self.database.reader
+        for access in (reader, reader.single, reader.connection):
+            with contextlib.suppress(
+                oslo_exception.DBError, sa.exc.DBAPIError
+            ):
+                with access.using(self.targeted('cell1')) as session:
+                    session.execute(sa.insert(helpers.NOTE), {'word': 'x'})
         self.assertEqual(
             ['cell1'], helpers.stored(self.cell.database_connection)
         )

@@ -219,6 +219,18 @@ class TestProbing(CircuitTestCase):
         self.assertEqual('half-open', self.state)
         self.assertEqual(3, self.circuit.health().failures)
 
+    def test_what_hung_before_it_was_closed_does_not_open_it(self):
+        self.clock.now += 4
+        self.probe()
+        self.clock.now += 50
+        for _ in range(3):
+            self.circuit.failed(DOWN, 51.0)
+        self.assertEqual('closed', self.state)
+        self.assertEqual(0, self.circuit.health().failures)
+        for _ in range(3):
+            self.circuit.failed(DOWN, 49.0)
+        self.assertEqual('open', self.state)
+
     def test_a_probe_of_what_it_was_before_means_nothing(self):
         self.clock.now += 4
         number = self.circuit.begin_probe()

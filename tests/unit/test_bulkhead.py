@@ -273,6 +273,25 @@ class TestThreads(BulkheadCase):
         ):
             self.assertEqual(4, len(self.ask(self.cells)))
 
+    def test_ctrl_c_while_one_is_started_loses_none(self):
+        """As it waits for the first, the second is still to be started."""
+        self.bulkhead = self.new_bulkhead(idle=0.01)
+        start = threading.Thread.start
+
+        def interrupted(thread):
+            start(thread)
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt
+
+        for _ in range(2):
+            with unittest.mock.patch.object(
+                threading.Thread, 'start', interrupted
+            ):
+                self.assertRaises(KeyboardInterrupt, self.begin, self.cells)
+            poll_until(lambda: not self.ours(), 'a thread does not end')
+        self.assertEqual(0, self.pool()._threads)
+        self.assertEqual(4, len(self.ask(self.cells)))
+
     def test_close_ends_them_and_refuses_more(self):
         self.ask(self.cells)
         self.bulkhead.close()

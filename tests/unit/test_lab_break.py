@@ -317,6 +317,19 @@ class TestLedger(testtools.TestCase):
         self.assertIsNone(broken.share(0.95))
         self.assertEqual(103, self.ledger.total)
 
+    def test_what_spans_two_parts_belongs_to_one(self):
+        for began, ended, error, expected in (
+            (Part.CALM, Part.BROKEN, None, Part.CALM),
+            (Part.CALM, Part.BROKEN, 'no', Part.BROKEN),
+            (Part.BROKEN, Part.HEALED, None, Part.HEALED),
+            (Part.BROKEN, Part.HEALED, 'no', Part.BROKEN),
+        ):
+            cell = f'{began} {error}'
+            self.ledger.begin(ended)
+            self.ledger.note(cell, 'show', 0.1, error, began=began)
+            found = self.ledger.tally(expected, cell, 'show')
+            self.assertEqual(1, found.answered + found.failed, cell)
+
     def test_a_strip_shows_when_it_was(self):
         for moment, error in ((0, None), (5, None), (5, 'no'), (9.9, 'no')):
             self.time = 100.0 + moment
@@ -381,6 +394,15 @@ class TestWitness(testtools.TestCase):
             self.texts(found),
         )
         self.assertEqual([], found.unhealed)
+
+    def test_a_probe_that_is_seen_first_tells_that_it_had_opened(self):
+        self.assertEqual(
+            [
+                'the breaker of the database opens: it is silent',
+                'the database is probed',
+            ],
+            self.texts(self.follow('closed', 'half-open')),
+        )
 
     def test_a_probe_in_vain_opens_nothing_anew(self):
         found = self.follow('open', 'half-open', 'open')
