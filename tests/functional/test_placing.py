@@ -671,6 +671,21 @@ class TestCounts(databases.OnSqlite):
         self.now += 6
         self.assertEqual(0, self.get())
 
+    def test_a_slow_count_does_not_undo_a_newer_one(self):
+        with self.engine.connect() as connection:
+
+            class Slow:
+                """Others count and place before its answer arrives."""
+
+                def execute(slow, statement):
+                    rows = connection.execute(statement).all()
+                    self.assertEqual(0, self.get())
+                    self.counts.add(self.cell)
+                    return rows
+
+            self.counts.get(Slow())
+        self.assertEqual(1, self.get())
+
     def test_what_was_given_out_is_the_callers_own(self):
         self.map()
         with self.engine.connect() as connection:
