@@ -672,18 +672,19 @@ class TestCounts(databases.OnSqlite):
         self.assertEqual(0, self.get())
 
     def test_a_slow_count_does_not_undo_a_newer_one(self):
-        with self.engine.connect() as connection:
+        test = self
 
-            class Slow:
-                """Others count and place before its answer arrives."""
+        class Slow:
+            """Others count and place before its answer arrives."""
 
-                def execute(slow, statement):
+            def execute(self, statement):
+                with test.engine.connect() as connection:
                     rows = connection.execute(statement).all()
-                    self.assertEqual(0, self.get())
-                    self.counts.add(self.cell)
-                    return rows
+                test.assertEqual(0, test.get())
+                test.counts.add(test.cell)
+                return rows
 
-            self.counts.get(Slow())
+        self.counts.get(Slow())
         self.assertEqual(1, self.get())
 
     def test_what_was_given_out_is_the_callers_own(self):
