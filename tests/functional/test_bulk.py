@@ -304,7 +304,6 @@ class ConflictTests(BulkTests):
         self.instances.map_stream(self.mine, [(one, 'cell1') for one in given])
         self.assertEqual(set(given), set(self.mapped()))
 
-
     def test_the_command_repeats_what_lost_a_conflict(self):
         given = some(300)
         chooser = random.Random(2)
