@@ -149,7 +149,9 @@ class Batch(Generic[R]):
         del self._open[task.cell.uuid]
         if self._asleep and (self._eager or not self._open):
             self._asleep = False
-            self._gate.release()
+            # Ctrl-C may have left it open, behind one who waited.
+            if self._gate.locked():
+                self._gate.release()
 
     @property
     def done(self) -> bool:

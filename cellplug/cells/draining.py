@@ -23,6 +23,12 @@ _GRACE = 1.0
 
 _POLL = 0.5
 
+_ERRORS = (
+    exception.CellplugError,
+    oslo_exception.DBError,
+    sa.exc.DBAPIError,
+)
+
 _SESSIONS = {
     'mysql': (
         'SELECT COUNT(*) FROM information_schema.processlist '
@@ -136,11 +142,12 @@ class Drain:
                 self._sleep(min(_POLL, left))
 
     def _look(self, counts: list[Callable[[], int | None]]) -> Progress:
-        known = [one for one in (count() for count in counts) if one]
+        told = [count() for count in counts]
+        known = [one for one in told if one is not None]
         seconds = self._timer() - self._began
         return Progress(
             seconds=seconds,
-            sessions=sum(known) if counts else None,
+            sessions=sum(known) if known else None,
             followed=self.can_be_told and seconds >= self.needed,
         )
 
@@ -160,12 +167,16 @@ class Drain:
         query = sa.text(statement).bindparams(user=_user(url))
 
         def count() -> int | None:
-            try:
-                found: int = connection.execute(query).scalar_one()
-                connection.rollback()
-            except (sa.exc.DBAPIError, oslo_exception.DBError):
-                return None  # It was revoked while we looked.
-            return found
+            # A connection that was lost is opened anew.
+            for _ in range(2):
+                try:
+                    found: int = connection.execute(query).scalar_one()
+                except _ERRORS:
+                    connection.rollback()
+                else:
+                    connection.rollback()
+                    return found
+            return None  # It was revoked while we looked.
 
         return count
 

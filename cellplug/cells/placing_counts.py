@@ -48,8 +48,10 @@ class Counts:
         # count at once when the time has come.
         numbers = queries.count(session)
         with memory.lock:
-            memory.numbers = dict(numbers)
-            memory.until = now + self._max_age
+            if memory.until <= now:
+                memory.numbers = dict(numbers)
+                memory.until = now + self._max_age
+            # Else another thread counted meanwhile, and has added to it.
         return numbers
 
     def add(self, cell_uuid: str) -> None:

@@ -21,6 +21,7 @@ class _Process:
         since.
     :ivar buried: those that it then listed no more.
     :ivar refused: the generations with which nothing could be done.
+    :ivar failed: those with which something failed, and is tried again.
     :ivar lost: whether it could not be asked last time.
     """
 
@@ -28,6 +29,7 @@ class _Process:
         self.listed: set[str] = set()
         self.buried: set[str] = set()
         self.refused: dict[str, int] = {}
+        self.failed: dict[str, int] = {}
         self.lost = False
 
 
@@ -119,6 +121,17 @@ class Follower:
         except exception.InvalidURL as exc:
             process.refused[cell.uuid] = cell.generation
             LOG.warning('Cell %r stays as it was: %s', cell.name, exc)
+        except Exception as exc:  # noqa: BLE001 (the others follow)
+            said = process.failed.get(cell.uuid) == cell.generation
+            process.failed[cell.uuid] = cell.generation
+            ours = isinstance(exc, exception.CellplugError)
+            LOG.log(
+                logging.DEBUG if said else logging.WARNING,
+                'Cell %r stays as it was until the next round: %s',
+                cell.name,
+                # What others say may quote the URL.
+                exc if ours else type(exc).__name__,
+            )
         else:
             process.refused.pop(cell.uuid, None)
 

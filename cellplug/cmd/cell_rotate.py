@@ -129,11 +129,17 @@ class Rotate(cell_write.Given):
         path = parsed_args.from_file
         if path is None:
             return
-        text = (
-            self.app.stdin.read()
-            if path == '-'
-            else pathlib.Path(path).read_text(encoding='utf-8')
-        )
+        try:
+            text = (
+                self.app.stdin.read()
+                if path == '-'
+                else pathlib.Path(path).read_text(encoding='utf-8')
+            )
+        except UnicodeError:
+            # Not "from": it holds what was read.
+            raise exception.InvalidInput(
+                'from-file', 'is no UTF-8 text'
+            ) from None
         for number, line in enumerate(text.splitlines(), 1):
             name, equals, url = (one.strip() for one in line.partition('='))
             if not name or name.startswith('#'):

@@ -110,8 +110,9 @@ class _Write(Given):
         parser.add_argument(
             '--state',
             choices=[str(state) for state in CellState],
-            help='what the cell is open for; enabled for a new cell. It is '
-            'recorded and shown; this release enforces none of it',
+            help='what the cell is open for; enabled for a new cell. no_new '
+            'takes no new instances, read_only no writes either, and disabled '
+            'is asked nothing',
         )
         parser.add_argument(
             '--no-verify',

@@ -116,7 +116,10 @@ portions: whoever interrupts it may run it again."""
         count = looked_at = 0
         try:
             for some in mapping_input.chunked(uuids, instances.CHUNK):
-                count += router.instances.unmap(instance.context(), some)
+                # As a chunk it is repeated if it loses a conflict.
+                count += router.instances.unmap(
+                    instance.context(), some, chunk=len(some)
+                )
                 looked_at += len(some)
                 bar.show(looked_at)
         finally:

@@ -90,8 +90,10 @@ def _guard_opts() -> list[cfg.Opt]:
             'all cells together. They are divided among the cells that the '
             'process knows, at least one each, and at most what '
             '[cell_database] max_pool_size and max_overflow allow; what '
-            'finds none free waits for [cell_database] pool_timeout. Set it '
-            'where many cells are on one server whose connections are few: '
+            'finds none free waits for [cell_database] pool_timeout. A share '
+            'of one is too small for requests that use writer.independent '
+            'inside another transaction: they need two. Set it where '
+            'many cells are on one server whose connections are few: '
             "the server's limit, less some for others, divided by the "
             'number of processes. 0: each cell may have what '
             '[cell_database] allows.',

@@ -30,17 +30,23 @@ CONNECT_ERRORS = (
 
 
 def unavailable(
-    error: BaseException, label: sources.Label, *, unanswered: bool
+    error: BaseException,
+    label: sources.Label,
+    *,
+    unanswered: bool,
+    connected: bool = False,
 ) -> exception.DatabaseUnavailable | None:
     """The DatabaseUnavailable that ``error`` means, None if it means none.
 
     :param unanswered: whether no statement of the transaction was answered.
         One that took too long may be answered too late, and would do so
         again: that is no reason to repeat it.
+    :param connected: whether the transaction still has its connection. Then
+        what was lost is another database, which the service asks by itself.
     """
     if isinstance(error, exception.CellplugError):
         return None
-    if not _is_down(error):
+    if not (_was_ended(error) if connected else _is_down(error)):
         return None
     return label.unavailable(
         reason(error),
@@ -73,6 +79,10 @@ def _is_down(error: BaseException) -> bool:
     if isinstance(error, sa_exc.DBAPIError):
         return error.connection_invalidated or _was_cancelled(error)
     return False
+
+
+def _was_ended(error: BaseException) -> bool:
+    return isinstance(error, sa_exc.DBAPIError) and _was_cancelled(error)
 
 
 def _took_too_long(error: BaseException) -> bool:

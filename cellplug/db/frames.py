@@ -89,6 +89,7 @@ class Frame:
     __slots__ = (
         '_answers',
         '_began',
+        '_connection',
         '_driver',
         'committed',
         'core',
@@ -140,6 +141,11 @@ class Frame:
         return self.heard or (
             driver is not None and driver.answers != self._answers
         )
+
+    @property
+    def connected(self) -> bool:
+        """Whether its connection was neither lost nor given back."""
+        return not (self._connection.closed or self._connection.invalidated)
 
     def usable_session(self) -> Any:
         """The session, in the process that opened it.
@@ -201,6 +207,7 @@ class Frame:
 
     def _watch(self, connection: sa.Connection) -> None:
         """Learn what becomes of the statements, from the driver or events."""
+        self._connection = connection
         lent = connection.connection
         info: Any = lent.info
         driver: Any = lent.dbapi_connection

@@ -90,7 +90,7 @@ class _Pages:
             raise exception.InvalidInput(
                 'as_stored', f'{unknown[0]!r} is nothing that can be sorted by'
             )
-        self._outer = _has_outer_join(select)
+        self._nullable = _may_add_null(select)
         self._made: dict[Any, sa.Select[Any]] = {}
 
     def read(
@@ -113,7 +113,7 @@ class _Pages:
                 name,
                 self._column(name),
                 descending=direction == 'desc',
-                nullable=self._outer,
+                nullable=self._nullable,
                 as_stored=name in self._as_stored,
             )
             for name, direction in zip(sort_keys, sort_dirs, strict=True)
@@ -209,10 +209,15 @@ def _columns(
     return {name: selected[name] for name in columns}
 
 
-def _has_outer_join(select: sa.Select[Any]) -> bool:
-    """Whether a column that takes no NULL may have one all the same."""
+def _may_add_null(select: sa.Select[Any]) -> bool:
+    """Whether a column that takes no NULL may have one all the same.
+
+    By an outer join. And what is read of another select says of its columns
+    what the tables say, whatever that one joins or unites them with.
+    """
     return any(
-        isinstance(part, sa.Join) and (part.isouter or part.full)
+        isinstance(part, sa.SelectBase)
+        or (isinstance(part, sa.Join) and (part.isouter or part.full))
         for source in select.get_final_froms()
         for part in visitors.iterate(source)
     )

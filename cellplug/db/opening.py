@@ -222,6 +222,8 @@ class Opening:
             self._leave_to_parent(frame, error)
             return
         ended_by: BaseException | None = error
+        # What ends the block by itself, at the commit, is the frame's.
+        connected = error is not None and frame.connected
         try:
             if self.outermost:
                 frame.close(error)
@@ -235,7 +237,8 @@ class Opening:
             if self.outermost:
                 frame.end_hooks(self._binding.hooks, ended_by)
         if ended_by is not None:
-            self._fail(frame, ended_by, error, answered)
+            connected = connected and ended_by is error
+            self._fail(frame, ended_by, error, answered, connected)
         elif self.outermost:
             frame.report(answered=answered)
             for call in frame.committed:
@@ -247,9 +250,10 @@ class Opening:
         ended_by: BaseException,
         error: BaseException | None,
         answered: bool,
+        connected: bool,
     ) -> None:
         """Raise what ended the block, if ``with`` does not do so itself."""
-        ours = self._ours(ended_by, frame)
+        ours = self._ours(ended_by, frame, connected)
         if self.outermost:
             if isinstance(ended_by, Exception):
                 frame.report(answered=answered)
@@ -263,11 +267,14 @@ class Opening:
             raise ended_by
 
     def _ours(
-        self, ended_by: BaseException, frame: frames.Frame
+        self, ended_by: BaseException, frame: frames.Frame, connected: bool
     ) -> exception.CellplugError | None:
         """What to raise instead, if anything; a lost database is noted."""
         lost = errors.unavailable(
-            ended_by, frame.engines.label, unanswered=not frame.answered
+            ended_by,
+            frame.engines.label,
+            unanswered=not frame.answered,
+            connected=connected,
         )
         if lost is not None:
             frame.failure = lost

@@ -12,6 +12,8 @@ import testtools
 
 import cellplug
 from cellplug import exception
+from cellplug.cmd import app
+from cellplug.cmd import instance_write
 from cellplug.db import tables
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
@@ -301,6 +303,28 @@ class ConflictTests(BulkTests):
         self.assertEqual([], race.errors)
         self.instances.map_stream(self.mine, [(one, 'cell1') for one in given])
         self.assertEqual(set(given), set(self.mapped()))
+
+    def test_the_command_repeats_what_lost_a_conflict(self):
+        given = some(300)
+        chooser = random.Random(2)
+        parts = [chooser.sample(given, 150) for _ in range(24)]
+        command = instance_write.Unmap(app.App(), None)
+
+        def work(mine):
+            for number, part in enumerate(mine):
+                if number % 2:
+                    command._unmap(self.router, part)
+                else:
+                    self.instances.map_stream(
+                        self.context(project_id='p'),
+                        [(one, 'cell1') for one in part],
+                        chunk=50,
+                    )
+
+        race = databases.Race(
+            *[lambda n=n: work(parts[n::6]) for n in range(6)]
+        )
+        self.assertEqual([], race.errors)
 
 
 class StateTests(BulkTests):

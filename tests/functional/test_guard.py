@@ -11,6 +11,8 @@ import uuid
 
 import fixtures
 import sqlalchemy as sa
+from oslo_db import exception as oslo_exception
+from oslo_db.sqlalchemy import enginefacade
 
 import cellplug
 from cellplug import exception
@@ -216,6 +218,23 @@ class BreakerTests:
         self.assertEqual(1, guard.database.health().failures)
         self.words(cctxt)
         self.assertEqual(0, guard.database.health().failures)
+
+    def test_a_database_of_the_services_own_is_not_the_cells_trouble(self):
+        self.deploy(1, options=SLOW)
+        url = self._url(port=helpers_silent.free_port())
+        own = enginefacade.transaction_context()
+        own.configure(connection=url, max_retries=0)
+
+        def ask():
+            with self.database.reader.using(self.targeted('cell1')) as cell:
+                cell.execute(sa.text('SELECT 1'))
+                own.reader.get_engine().connect()
+
+        lost = oslo_exception.DBConnectionError, sa.exc.OperationalError
+        for _ in range(3):
+            self.assertRaises(lost, ask)
+        self.assertEqual(['cell1'], self.words(self.targeted('cell1')))
+        self.assertEqual(0, self._health(self.deployment.cells[0]).failures)
 
     def test_pooled_connections_that_died_do_not_open_it(self):
         self.deploy(1, options=SLOW | {'cells.breaker_threshold': 1})

@@ -162,6 +162,39 @@ class OrderTests:
             ]
             self.assertEqual(wanted, found)
 
+    def test_a_subquery_may_have_none_in_any_column(self):
+        """Its columns say that they take none, wherever they are from."""
+        other = THING.alias()
+        joined = sa.select(THING.c.uuid, other.c.hidden).outerjoin(
+            other, sa.and_(other.c.uuid == THING.c.uuid, other.c.size > 2)
+        )
+        large = THING.c.size > 2
+        union = sa.union_all(
+            sa.select(THING.c.uuid, THING.c.hidden).where(large),
+            sa.select(THING.c.uuid, sa.null()).where(~large),
+        )
+        rows = []
+        for number in range(6):
+            self.put(number % 2, thing(number, size=number))
+            rows.append(
+                {
+                    'uuid': uuid_of(number),
+                    'hidden': False if number > 2 else None,
+                }
+            )
+        for source in (joined.subquery(), joined.cte(), union.subquery()):
+            self.things = self.reading(sa.select(source))
+            for direction in ('asc', 'desc'):
+                wanted = as_one(rows, ['hidden'], [direction])
+                found = [
+                    row['uuid']
+                    for page in self.pages(
+                        ['hidden'], sort_dirs=[direction], limit=2
+                    )
+                    for row in page.rows
+                ]
+                self.assertEqual([row['uuid'] for row in wanted], found)
+
     def test_uuids_are_compared_as_they_are_where_that_is_asked_for(self):
         """For an index; the order is the same."""
         for number in range(9):

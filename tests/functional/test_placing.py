@@ -671,6 +671,22 @@ class TestCounts(databases.OnSqlite):
         self.now += 6
         self.assertEqual(0, self.get())
 
+    def test_a_slow_count_does_not_undo_a_newer_one(self):
+        test = self
+
+        class Slow:
+            """Others count and place before its answer arrives."""
+
+            def execute(self, statement):
+                with test.engine.connect() as connection:
+                    rows = connection.execute(statement).all()
+                test.assertEqual(0, test.get())
+                test.counts.add(test.cell)
+                return rows
+
+        self.counts.get(Slow())
+        self.assertEqual(1, self.get())
+
     def test_what_was_given_out_is_the_callers_own(self):
         self.map()
         with self.engine.connect() as connection:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
 import json
 import logging
 import pathlib
 import threading
 import uuid
 
+import sqlalchemy as sa
 import testtools
 from fixtures import TempDir
 
 import cellplug
 from cellplug import rpc
+from cellplug.cells import draining
 from cellplug.cmd import app
 from cellplug.testing import deployment
 from tests.functional import databases
@@ -302,6 +306,44 @@ class CommandMixin:
             ),
             'the former account keeps a session',
         )
+
+    def drain(self, *steps):
+        """Wait for the former account with a clock of the test's own.
+
+        :param steps: done one by one, instead of sleeping.
+        """
+        clock = itertools.count()
+        waiting = iter(steps)
+        drain = draining.Drain(
+            self.deployment.router.conf,
+            self.cell,
+            {'database_connection': self.accounts.add()},
+            timer=lambda: next(clock),
+            sleep=lambda _: next(waiting, lambda: None)(),
+        )
+        seen = []
+        return drain.wait(20, seen.append), [one.sessions for one in seen]
+
+    def test_who_counts_goes_on_after_a_lost_connection(self):
+        """As when the server is restarted."""
+        former = self.cell.database_connection
+        others = contextlib.ExitStack()
+        self.addCleanup(others.close)
+
+        def restart():
+            self.accounts.kill(helpers_rotation.user_of(former))
+            others.enter_context(helpers.past_cellplug(former)).execute(
+                sa.text('SELECT 1')
+            )
+
+        found, seen = self.drain(restart)
+        self.assertEqual((1, False), (found.sessions, found.drained))
+        self.assertEqual([0, 1], seen)
+
+    def test_an_account_may_be_dropped_while_its_sessions_are_counted(self):
+        user = helpers_rotation.user_of(self.cell.database_connection)
+        found, _ = self.drain(lambda: self.accounts.drop(user))
+        self.assertEqual((None, True), (found.sessions, found.drained))
 
     def test_an_account_that_is_gone_already_can_be_replaced(self):
         """Rotated too late: the cell is brought back."""

@@ -117,6 +117,27 @@ class FollowingTest(FollowingCase):
         self.round()
         self.assertEqual(['cell1'], self.words(cctxt))
 
+    def test_one_that_cannot_be_taken_up_is_left_alone(self):
+        """A stranger's driver fails for one cell; the others follow."""
+        cells = self.deployment.cells
+        contexts = [self.targeted(cell.name) for cell in cells]
+
+        def forget(uuid):
+            if uuid == cells[0].uuid:
+                raise RuntimeError(SECRET)
+
+        self.patch(self.router._parts.resolver, 'forget_cell', forget)
+        for cell in cells:
+            self.move(cell)
+        self.round()
+        self.round()
+        self.assertEqual(
+            [[cells[0].name], *[['moved'] for _ in cells[1:]]],
+            [self.words(context) for context in contexts],
+        )
+        self.assertEqual(1, self.log.output.count('stays as it was'))
+        self.assertNotIn(SECRET, self.log.output)
+
     def test_a_list_without_any_cell_is_not_believed(self):
         cctxt = self.targeted('cell1')
         self.round()

@@ -198,13 +198,48 @@ class TestAnswers(BulkheadCase):
                 poll_until(lambda: batch.done, 'no answer')
                 return False
 
-            def release(self):
-                gate.release()
+            locked, release = gate.locked, gate.release
 
         batch._gate = EndsJustThen()
         batch.outcome()
         self.assertTrue(gate.locked())
         batch.outcome()
+
+    def test_ctrl_c_while_it_waits_costs_no_thread(self):
+        """The gate may be open when the next one comes to wait at it."""
+        first, second = self.hanging('cell1'), self.hanging('cell2')
+
+        def ask(cell):
+            return (first if cell.name == 'cell1' else second)(cell)
+
+        batch = self.begin(self.cells[:2], ask)
+        gate = batch._gate
+
+        class Interrupted:
+            locked, release = gate.locked, gate.release
+
+            def acquire(self, timeout=None):
+                batch._gate = AnswersJustThen()
+                raise KeyboardInterrupt
+
+        class AnswersJustThen:
+            locked, release = gate.locked, gate.release
+
+            def acquire(self, timeout=None):
+                second.let_go()
+                poll_until(lambda: batch.done, 'no answer')
+                return gate.acquire(timeout=timeout)
+
+        batch._gate = Interrupted()
+        self.assertRaises(KeyboardInterrupt, batch.outcome)
+        first.let_go()
+        poll_until(lambda: batch.done, 'no answer')
+        self.assertEqual('cell1', batch.outcome().cell_name)
+        self.assertEqual('cell2', batch.outcome().cell_name)
+        poll_until(
+            lambda: len(self.pool()._idle) == self.pool()._threads,
+            'a thread is neither at work nor idle',
+        )
 
     def test_a_late_answer_is_dropped(self):
         hanging = self.hanging('cell1')

@@ -95,6 +95,14 @@ class RotateTest(RotateCase):
         self.assertEqual(f'{self.url}?timeout=5', raw['database_connection'])
         self.assertEqual('fake://b:new@cell1/', raw['transport_url'])
 
+    def test_a_file_that_is_no_text_is_refused(self) -> None:
+        path = self.run_command.folder / 'new'
+        path.write_bytes(b'transport_url = fake://b:\xff@cell1/\n')
+        found = self.rotate('--from-file', str(path))
+        self.assertEqual(1, found.code, found)
+        self.assertIn('UTF-8', found.err)
+        self.assertUnchanged()
+
     def test_urls_come_from_standard_input(self) -> None:
         for argv, stdin in (
             (('--from-file', '-'), 'transport_url = fake://b:n@cell1/\n'),
