@@ -129,7 +129,8 @@ def _lists(
     table.columns_of(
         'Complete', 'Partial', 'Longest', 'Booted', 'Failed', justify='right'
     )
-    table.columns_of('Where')
+    # It gives way on a narrow screen; the numbers do not.
+    table.add_column('Where', overflow='fold')
     ledger = story.ledger
     for part in parts.PARTS:
         complete, partial = (
