@@ -169,6 +169,8 @@ class App(cliff_app.App):
         except BrokenPipeError:
             return outcome.BROKEN_PIPE
         except Exception as exc:  # noqa: BLE001 (what nobody foresaw)
+            if outcome.was_interrupted(exc):
+                return outcome.INTERRUPTED
             return self._failed(exc)
 
     def _run(self, words: list[str]) -> int:

@@ -47,7 +47,9 @@ class _Lab(base.Command):
         try:
             with _interruptible():
                 return self.work(parsed_args)
-        except KeyboardInterrupt:
+        except BaseException as exc:
+            if not outcome.was_interrupted(exc):
+                raise
             self.say('interrupted; all that was started has ended')
             return outcome.INTERRUPTED
 

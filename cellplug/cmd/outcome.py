@@ -49,6 +49,19 @@ class Outcome:
     line: str
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error came of Ctrl-C.
+
+    Libraries that are interrupted in the midst may fail as they unwind.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return True
+        cause = cause.__context__
+    return False
+
+
 def explain(error: Exception) -> Outcome:
     """The exit code for an error, and one line about it.
 

@@ -136,6 +136,16 @@ class Interrupted(base.Command):
         raise KeyboardInterrupt
 
 
+class Unwinding(base.Command):
+    """End as Ctrl-C ends it in the midst of a library's work."""
+
+    def take_action(self, parsed_args: Any) -> int:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError('not in this state')
+
+
 class Chatty(base.Command):
     """Log a URL."""
 
@@ -159,6 +169,7 @@ class GlobalOptionsTest(testtools.TestCase):
         for name, command in (
             ('test fail', Failing),
             ('test interrupt', Interrupted),
+            ('test unwind', Unwinding),
             ('test chat', Chatty),
         ):
             self.app.command_manager.add_command(name, command)
@@ -187,6 +198,10 @@ class GlobalOptionsTest(testtools.TestCase):
 
     def test_ctrl_c_is_130_without_a_word(self) -> None:
         self.assertEqual(130, self.app.run(['test', 'interrupt']))
+        self.assertEqual('', self.err.getvalue())
+
+    def test_also_where_a_library_fails_as_it_unwinds(self) -> None:
+        self.assertEqual(130, self.app.run(['test', 'unwind']))
         self.assertEqual('', self.err.getvalue())
 
     def test_a_closed_pipe_is_141_without_a_word(self) -> None:
