@@ -235,12 +235,9 @@ def check_keeps_limits(quotas: QuotaEngine) -> None:
 
     :raises NotSupported: if the driver has none.
     """
-    from cellplug import interfaces
+    from cellplug.quota import settable
 
-    if interfaces.QuotaCapability.LIMITS not in quotas.driver.capabilities:
-        raise exception.NotSupported(
-            'the configured quota driver keeps no limits ([quota] driver)'
-        )
+    settable.check_kept(quotas.driver)
 
 
 def keeps_usages(quotas: QuotaEngine) -> bool:

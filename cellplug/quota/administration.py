@@ -193,7 +193,7 @@ class Administration:
             self._known.refuse(
                 self._known.per_project(wanted), 'a resource of users'
             )
-        self._settable.check_kept()
+        settable.check_kept(self._driver)
         if not force:
             self._settable.check(context, wanted, project_id, user_id)
         if not dry_run:
@@ -220,7 +220,7 @@ class Administration:
         """
         identifiers.check_id('quota_class', quota_class)
         wanted = self._wanted(limits, more)
-        self._settable.check_kept()
+        settable.check_kept(self._driver)
         if not dry_run:
             self._driver.set_class_limits(
                 context, wanted, quota_class=quota_class

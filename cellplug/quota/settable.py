@@ -75,17 +75,6 @@ class Settable:
             for name in shared
         }
 
-    def check_kept(self) -> None:
-        """Whether limits can be set at all: also asked for a dry run.
-
-        :raises NotSupported: if the driver keeps none.
-        """
-        if interface.QuotaCapability.LIMITS not in self._driver.capabilities:
-            raise exception.NotSupported(
-                'the configured quota driver keeps no limits; choose another '
-                'one by [quota] driver'
-            )
-
     def check(
         self,
         context: Context,
@@ -106,6 +95,18 @@ class Settable:
             if _within(least, limit) and _within(limit, greatest):
                 continue
             raise exception.LimitNotSettable(name, limit, least, greatest)
+
+
+def check_kept(driver: interface.QuotaDriver) -> None:
+    """Whether limits can be set at all: also asked for a dry run.
+
+    :raises NotSupported: if the driver keeps none.
+    """
+    if interface.QuotaCapability.LIMITS not in driver.capabilities:
+        raise exception.NotSupported(
+            'the configured quota driver keeps no limits; choose another '
+            'one by [quota] driver'
+        )
 
 
 def _within(lesser: int, greater: int) -> bool:

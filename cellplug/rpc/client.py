@@ -7,6 +7,7 @@ import operator
 import time
 from contextlib import AbstractContextManager
 from typing import Any
+from typing import NamedTuple
 
 from cellplug import context as cellplug_context
 from cellplug import exception
@@ -17,6 +18,20 @@ _TARGET_FIELDS = (
 )  # fmt: skip
 _LEAST_MONITOR = 2.0
 _key_of = operator.attrgetter(*_TARGET_FIELDS)
+
+
+class _Message(NamedTuple):
+    """What is sent.
+
+    :ivar how: ``call`` or ``cast``.
+    :ivar seconds: that its answer is waited for.
+    """
+
+    how: str
+    context: Any
+    method: str
+    kwargs: dict[str, Any]
+    seconds: float | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,7 +113,9 @@ class RPCClient:
         seconds = self.timeout or self.settings.call_timeout
         start = time.monotonic()
         try:
-            return self._send('call', context, method, kwargs, seconds)
+            return self._send(
+                _Message('call', context, method, kwargs, seconds)
+            )
         except Exception as exc:
             if not _messaging().is_timeout(exc):
                 raise
@@ -115,7 +132,7 @@ class RPCClient:
 
         :raises CellUnavailable: and others as :meth:`call` does.
         """
-        self._send('cast', context, method, kwargs, None)
+        self._send(_Message('cast', context, method, kwargs, None))
 
     def can_send_version(self, version: Any = None) -> bool:
         """Whether ``version_cap`` admits this version of the interface.
@@ -131,22 +148,13 @@ class RPCClient:
             )
         return answer
 
-    def _send(
-        self,
-        how: str,
-        context: Any,
-        method: str,
-        kwargs: dict[str, Any],
-        seconds: float | None,
-    ) -> Any:
+    def _send(self, message: _Message) -> Any:
         guard, version = self.queue.guard, self.queue.version
         guard.check_queue()
-        _note_act(context)
+        _note_act(message.context)
         began = time.perf_counter()
         try:
-            answer = self._send_following(
-                how, context, method, kwargs, seconds
-            )
+            answer = self._send_following(message)
         except Exception as exc:
             self._report(exc, began, version)
             named = self._named(exc)
@@ -174,22 +182,15 @@ class RPCClient:
         ):
             circuit.failed(self.queue.unavailable(str(error)), took)
 
-    def _send_following(
-        self,
-        how: str,
-        context: Any,
-        method: str,
-        kwargs: dict[str, Any],
-        seconds: float | None,
-    ) -> Any:
+    def _send_following(self, message: _Message) -> Any:
         version = self.queue.version
         try:
-            return self._send_twice(how, context, method, kwargs, seconds)
+            return self._send_twice(message)
         except Exception as exc:
             if not self._leads_elsewhere(exc, version):
                 raise
         # The cell's queue is another one by now, or has a new password.
-        return self._send_twice(how, context, method, kwargs, seconds)
+        return self._send_twice(message)
 
     def _leads_elsewhere(self, error: Exception, version: int) -> bool:
         """Whether the message was not sent, and another queue may take it."""
@@ -198,21 +199,14 @@ class RPCClient:
         )
         return unsent and bool(self.queue.leads_elsewhere(version))
 
-    def _send_twice(
-        self,
-        how: str,
-        context: Any,
-        method: str,
-        kwargs: dict[str, Any],
-        seconds: float | None,
-    ) -> Any:
+    def _send_twice(self, message: _Message) -> Any:
         try:
-            return self._send_once(how, context, method, kwargs, seconds)
+            return self._send_once(message)
         except Exception as exc:
             if not _may_repeat(exc):
                 raise
         # The cache replaces the transport, whose connections had died.
-        return self._send_once(how, context, method, kwargs, seconds)
+        return self._send_once(message)
 
     def _named(self, error: Exception) -> Exception | None:
         """The error with the queue's name, None for what is not its own."""
@@ -228,18 +222,13 @@ class RPCClient:
             return invalid
         return None
 
-    def _send_once(
-        self,
-        how: str,
-        context: Any,
-        method: str,
-        kwargs: dict[str, Any],
-        seconds: float | None,
-    ) -> Any:
+    def _send_once(self, message: _Message) -> Any:
         with self._borrowed() as transport:
-            client = self._client(transport, seconds)
-            send = transport.call if how == 'call' else transport.cast
-            return send(client, context, method, kwargs)
+            client = self._client(transport, message.seconds)
+            send = transport.call if message.how == 'call' else transport.cast
+            return send(
+                client, message.context, message.method, message.kwargs
+            )
 
     def _borrowed(self) -> AbstractContextManager[Any]:
         if not self.target.topic:
