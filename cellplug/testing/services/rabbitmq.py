@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import socket
+from collections.abc import Iterable
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -69,10 +71,15 @@ class RabbitMQ(base.Service):
         Asked of the broker itself, in about 0.3 s: the management API lags
         behind by a second.
         """
+        return self.connections_of([vhost])[0]
+
+    def connections_of(self, vhosts: Iterable[str]) -> list[int]:
+        """How many connections each of these vhosts has at one moment."""
         rows = self._run(
             [_program('rabbitmqctl'), '-q', 'list_connections', 'vhost']
         )
-        return rows.splitlines().count(vhost)
+        found = collections.Counter(rows.splitlines())
+        return [found[vhost] for vhost in vhosts]
 
     def _admin(self) -> admin.BrokerAdmin:
         self._own()
