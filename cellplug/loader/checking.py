@@ -5,6 +5,7 @@ The only module that knows stevedore.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import importlib.metadata
 import inspect
@@ -19,17 +20,19 @@ from cellplug.interfaces import base
 from cellplug.loader import finding
 
 
-def load_class(interface: str, name: str) -> type[Any]:
+def load_class(
+    interface: str, name: str, scan: finding.Scan | None = None
+) -> type[Any]:
     """The class behind a driver's name, checked.
 
+    :param scan: of whoever loads several drivers.
     :raises UnknownDriver: if nothing of this name is installed.
     :raises DuplicateDriver: if more than one distribution offers it.
     :raises DriverLoadError: if it cannot be imported, or was written for
         other contracts.
     :raises WrongDriverType: if it does not fill the interface.
     """
-    known = finding.installed(interface)
-    offers = [one for one in known if one.name == name]
+    offers = _offers(interface, name, scan or finding.Scan())
     if len(offers) > 1:
         raise exception.DuplicateDriver(
             interface, name, (f'{o.origin} ({o.target})' for o in offers)
@@ -38,13 +41,26 @@ def load_class(interface: str, name: str) -> type[Any]:
         raise exception.UnknownDriver(
             interface,
             objects.mask_name(name),
-            {one.name for one in known},
+            {one.name for one in finding.installed(interface)},
             finding.unreadable(),
         )
     found: type[Any] = _checked(
         interface, name, _import(interface, name, offers[0])
     )
     return found
+
+
+def _offers(
+    interface: str, name: str, scan: finding.Scan
+) -> list[finding.Installed]:
+    """The drivers of this name; one, unless something is wrong."""
+    points = [one for one in scan.of(interface) if one.name == name]
+    if not points:
+        # It may have been installed since.
+        scan.forget()
+        points = [one for one in scan.of(interface) if one.name == name]
+    offers = {finding.described(interface, one) for one in points}
+    return sorted(offers, key=dataclasses.astuple)
 
 
 class _Manager(stevedore.driver.DriverManager):  # type: ignore[type-arg]
@@ -143,7 +159,14 @@ def load_options(interface: str, name: str) -> list[cfg.Opt]:
 
     :raises DriverError: if it cannot be loaded, or does not say.
     """
-    found = load_class(interface, name)
+    return options_of(interface, name, load_class(interface, name))
+
+
+def options_of(interface: str, name: str, found: Any) -> list[cfg.Opt]:
+    """The options of a driver's class that is loaded.
+
+    :raises DriverLoadError: if it does not say.
+    """
     try:
         options = list(found.options())
     except (Exception, SystemExit) as exc:

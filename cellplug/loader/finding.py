@@ -47,11 +47,49 @@ def installed(interface: str | None = None) -> list[Installed]:
     What a distribution offers whose entry points cannot be read is not in it:
     see :func:`unreadable`.
     """
+    scan = Scan()
     found = set()
     for one in INTERFACES if interface is None else (interface,):
-        for point in entry_points(namespace(one)):
-            found.add(Installed(one, point.name, point.value, origin(point)))
+        found |= {described(one, point) for point in scan.of(one)}
     return sorted(found, key=dataclasses.astuple)
+
+
+def described(
+    interface: str, point: importlib.metadata.EntryPoint
+) -> Installed:
+    """What an entry point offers."""
+    return Installed(interface, point.name, point.value, origin(point))
+
+
+class Scan:
+    """The drivers' entry points, read once, when first asked for.
+
+    Reading them takes longer than all else in loading a driver, so who loads
+    several keeps one.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+
+    def of(self, interface: str) -> list[importlib.metadata.EntryPoint]:
+        """Those of an interface, as far as they can be read."""
+        if not self._found:
+            self._found = _of_all_interfaces()
+        return self._found[interface]
+
+    def forget(self) -> None:
+        """Have what is installed by then be read when next asked for."""
+        self._found = {}
+
+
+def _of_all_interfaces() -> dict[str, list[importlib.metadata.EntryPoint]]:
+    try:
+        found: Any = importlib.metadata.entry_points()
+        return {
+            one: list(found.select(group=namespace(one))) for one in INTERFACES
+        }
+    except Exception:  # noqa: BLE001 (whatever the parser stumbles over)
+        return {one: entry_points(namespace(one)) for one in INTERFACES}
 
 
 def entry_points(group: str) -> list[importlib.metadata.EntryPoint]:

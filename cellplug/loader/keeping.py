@@ -12,6 +12,7 @@ from oslo_config import cfg
 from cellplug import exception
 from cellplug.interfaces import base
 from cellplug.loader import checking
+from cellplug.loader import finding
 
 
 class Loader:
@@ -24,6 +25,7 @@ class Loader:
     def __init__(self, conf: cfg.ConfigOpts, host: base.DriverHost) -> None:
         self._conf = conf
         self._host = host
+        self._scan = finding.Scan()
         self._drivers: dict[tuple[str, str], Any] = {}
         # By process: a child of a fork cannot wait for a thread of its
         # parent's, and what that one was about to build is not its own.
@@ -57,9 +59,9 @@ class Loader:
         return driver
 
     def _build(self, interface: str, name: str) -> Any:
-        found = checking.load_class(interface, name)
+        found = checking.load_class(interface, name, self._scan)
         group = f'{interface}_{name}'
-        options = checking.load_options(interface, name)
+        options = checking.options_of(interface, name, found)
         try:
             self._conf.register_opts(options, group)
             return found(getattr(self._conf, group, None), self._host)

@@ -12,6 +12,7 @@ import cellplug
 from cellplug import context as cellplug_context
 from cellplug import loader
 from cellplug.testing import fixtures as cellplug_fixtures
+from cellplug.testing import templates
 
 
 class ConfFixture(fixtures.Fixture):
@@ -53,6 +54,9 @@ class ConfFixture(fixtures.Fixture):
 class DeploymentFixture(fixtures.Fixture):
     """An API database and some cells on fresh databases, and a router.
 
+    The databases have cellplug's tables from the beginning; those of
+    :meth:`fresh_database` are empty.
+
     :param backend: ``sqlite``, ``mariadb`` or ``postgresql``.
     :param cells: how many cells, named ``cell1`` and so on.
     :param queues: ``fake`` (in process) or ``rabbitmq`` (a virtual host per
@@ -91,7 +95,7 @@ class DeploymentFixture(fixtures.Fixture):
 
     def _setUp(self) -> None:
         self._routers: list[cellplug.CellRouter] = []
-        self.api_url = self.fresh_database()
+        self.api_url = self._database_with('api')
         options = {'api_database.connection': self.api_url, **self._options}
         self.conf = self.useFixture(ConfFixture(options)).conf
         cellplug.sync_api_database(self.conf)
@@ -121,13 +125,17 @@ class DeploymentFixture(fixtures.Fixture):
 
     def add_cell(self, name: str, **values: Any) -> cellplug.CellMapping:
         """Create a cell on a fresh database and queue."""
-        values.setdefault('database_connection', self.fresh_database())
+        if 'database_connection' not in values:
+            values['database_connection'] = self._database_with('cell')
         values.setdefault('transport_url', self.fresh_queue(name))
         return self.router.cells.create(name=name, **values)
 
     def fresh_database(self) -> str:
         """The URL of an empty database of the backend."""
-        fixture = cellplug_fixtures.DatabaseFixture(self.backend)
+        return self._database_with(None)
+
+    def _database_with(self, tables: templates.Tables | None) -> str:
+        fixture = cellplug_fixtures.DatabaseFixture(self.backend, tables)
         url: str = self.useFixture(fixture).url
         return url
 

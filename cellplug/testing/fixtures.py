@@ -18,7 +18,9 @@ from typing import TypeVar
 import fixtures
 
 from cellplug.testing import services
+from cellplug.testing import templates
 from cellplug.testing.services import admin
+from cellplug.testing.services import places
 from cellplug.testing.services import services_required
 
 __all__ = [
@@ -65,19 +67,27 @@ def find_servers(backend: Backend, *, queues: bool = False) -> None:
 
 
 class DatabaseFixture(fixtures.Fixture):
-    """An empty database with a name that nothing else has.
+    """A database with a name that nothing else has.
 
     It is dropped in the end, whatever is still connected to it.
 
     :param backend: ``sqlite`` (a file), ``mariadb`` or ``postgresql``.
+    :param tables: ``api`` or ``cell``: it has cellplug's tables of that
+        kind, as a sync would make them, and nothing in them. By default it
+        is empty.
     :ivar url: its connection URL, set while the fixture is in use.
     """
 
-    def __init__(self, backend: Backend = 'sqlite') -> None:
+    def __init__(
+        self,
+        backend: Backend = 'sqlite',
+        tables: templates.Tables | None = None,
+    ) -> None:
         super().__init__()
         if backend not in ('sqlite', 'mariadb', 'postgresql'):
             raise ValueError(f'no backend is called {backend!r}')
         self.backend = backend
+        self.tables = tables
         self.url = ''
         self._server_url = ''
 
@@ -91,12 +101,25 @@ class DatabaseFixture(fixtures.Fixture):
 
     def _setUp(self) -> None:
         if self.backend == 'sqlite':
-            folder = self.useFixture(fixtures.TempDir()).path
-            self.url = f'sqlite:///{folder}/{_unique("cellplug")}.db'
+            place = fixtures.TempDir(places.parent_directory())
+            folder = self.useFixture(place).path
+            path = f'{folder}/{_unique("cellplug")}.db'
+            if self.tables:
+                templates.copy_sqlite(self.tables, path)
+            self.url = f'sqlite:///{path}'
             return
         name = _unique('cellplug')
         self.addCleanup(admin.drop_database, self._server_url, name)
-        self.url = admin.create_database(self._server_url, name)
+        self.url = self._create(name)
+
+    def _create(self, name: str) -> str:
+        if not self.tables:
+            return admin.create_database(self._server_url, name)
+        copy = {
+            'mariadb': templates.copy_mariadb,
+            'postgresql': templates.copy_postgresql,
+        }[self.backend]
+        return copy(self.tables, self._server_url, name)
 
 
 class QueueFixture(fixtures.Fixture):

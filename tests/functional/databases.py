@@ -18,13 +18,18 @@ PATIENCE = 30.0
 
 
 class DatabaseTestCase(testtools.TestCase):
-    """Gives ``self.engine``: what a service's engine does, without pools."""
+    """Gives ``self.engine``: what a service's engine does, without pools.
+
+    Its database is empty, or has the tables that ``tables`` names.
+    """
 
     backend = 'sqlite'
+    tables = None
 
     def setUp(self):
         super().setUp()
-        self.url = self.new_database()
+        made = fixtures.DatabaseFixture(self.backend, self.tables)
+        self.url = self.useFixture(made).url
         self.engine = self.new_engine(self.url)
 
     def new_database(self):

@@ -8,7 +8,6 @@ import uuid
 import sqlalchemy as sa
 
 from cellplug import exception
-from cellplug.db import schema
 from cellplug.db.cell import identity
 from cellplug.db.cell import models
 from tests.functional import databases
@@ -25,9 +24,7 @@ def everybody(_uuid):
 
 
 class IdentityContract:
-    def setUp(self):
-        super().setUp()
-        schema.CELL.sync(self.engine)
+    tables = 'cell'
 
     def do(self, step, *args):
         with self.engine.begin() as connection:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
-import sys
 import uuid
 from unittest import mock
 
 import sqlalchemy as sa
+from oslo_config import cfg
 
 import cellplug
 from cellplug import db
 from cellplug import exception
+from cellplug.cells import collection
+from cellplug.db import schema
+from cellplug.db.api import cells
 from cellplug.db.cell import identity
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
@@ -410,41 +412,30 @@ class CellTests:
                 self.assertEqual(['cell1'], words(cctxt))
 
 
-_CRASHING = """
-import os, sys
-from oslo_config import cfg
-import cellplug
-from cellplug.cells import collection
-from cellplug.db import schema
-from cellplug.db.cell import identity
-from cellplug.db.api import cells
+def _create_and_crash(step, api_url, values):
+    """Create a cell in a process that ends at this step, with code 42."""
+    home, name, when = step.split()
+    owner = {
+        'schema': type(schema.CELL),
+        'identity': identity,
+        'cells': cells,
+        'collection': collection.CellCollection,
+    }[home]
+    inner = getattr(owner, name)
 
-homes = {
-    'schema': type(schema.CELL), 'identity': identity, 'cells': cells,
-    'collection': collection.CellCollection,
-}
-home, name, when = os.environ['STEP'].split()
-inner = getattr(homes[home], name)
-
-def crashing(*args, **kwargs):
-    if when == 'before':
+    def crashing(*args, **kwargs):
+        if when == 'after':
+            inner(*args, **kwargs)
         os._exit(42)
-    inner(*args, **kwargs)
-    os._exit(42)
 
-setattr(homes[home], name, crashing)
-conf = cfg.ConfigOpts()
-cellplug.register_opts(conf)
-conf([], project='cellplug', default_config_files=[])
-conf.set_override('connection', os.environ['API_URL'], 'api_database')
-with cellplug.CellRouter.from_conf(conf) as router:
-    router.cells.create(
-        name='new',
-        database_connection=os.environ['CELL_URL'],
-        transport_url='fake://new/',
-        uuid=os.environ.get('CELL_UUID'),
-    )
-"""
+    setattr(owner, name, crashing)
+    conf = cfg.ConfigOpts()
+    cellplug.register_opts(conf)
+    conf([], project='cellplug', default_config_files=[])
+    conf.set_override('connection', api_url, 'api_database')
+    with cellplug.CellRouter.from_conf(conf) as router:
+        router.cells.create(**values)
+
 
 _STEPS = (
     'schema sync before',
@@ -466,22 +457,16 @@ class CrashTests:
     """A creation that was killed anywhere is repeated, and there is one."""
 
     def _crash(self, step, url, given):
-        environment = {
-            **os.environ,
-            'STEP': step,
-            'API_URL': self.deployment.api_url,
-            'CELL_URL': url,
+        values = {
+            'name': 'new',
+            'database_connection': url,
+            'transport_url': 'fake://new/',
+            'uuid': given,
         }
-        if given:
-            environment['CELL_UUID'] = given
-        done = subprocess.run(
-            [sys.executable, '-c', _CRASHING],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=2 * helpers.PATIENCE,
+        codes = databases.in_processes(
+            _create_and_crash, (step, self.deployment.api_url, values)
         )
-        self.assertEqual((42, ''), (done.returncode, done.stderr), step)
+        self.assertEqual([42], codes, step)
 
     def _repeat(self, step, given):
         url = self.deployment.fresh_database()

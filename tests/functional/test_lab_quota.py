@@ -202,6 +202,13 @@ class TestInDoubt(ServiceTestCase):
 
     has_workers = False
 
+    def setUp(self):
+        # Nobody answers, however long one waits.
+        self.useFixture(
+            fixtures.MockPatchObject(deployment, '_CALL_TIMEOUT', '1')
+        )
+        super().setUp()
+
     def boot_in_vain(self):
         self.assertRaises(
             exception.RPCTimeout, self.api.boot, self.context, 'vm', MEDIUM

@@ -356,16 +356,17 @@ class MapAllTests:
         self.assertEqual((3, 0), (again.mapped, again.left_behind))
 
     def test_two_runs_of_one_cell_at_once_are_no_trouble(self):
+        """The one that begins later may go on where the other is."""
         given = self.have(self.one, 30)
         race = databases.Race(
             lambda: self.run_it(batch=30), lambda: self.run_it(batch=7)
         )
         self.assertEqual([], race.errors)
         self.assertEqual(self.of(given), self.mapped())
-        self.assertEqual(
-            60,
-            sum(t.mapped + t.already for t in race.outcomes),
-        )
+        one, other = [t.mapped + t.already for t in race.outcomes]
+        self.assertLessEqual(max(one, other), 30)
+        self.assertGreaterEqual(one + other, 30)
+        self.assertEqual([0, 0], [t.left_behind for t in race.outcomes])
 
     # -- sources -----------------------------------------------------------
 

@@ -10,7 +10,6 @@ from oslo_db import exception as oslo_exception
 from sqlalchemy import orm
 
 from cellplug import exception
-from cellplug.db import schema
 from cellplug.db import tables
 from cellplug.db.api import cells
 from cellplug.db.api import instances
@@ -51,9 +50,10 @@ def mapping(instance_uuid, cell, project_id='p', user_id=None):
 class QueryTestCase:
     """A database with two cells, and each call in its own transaction."""
 
+    tables = 'api'
+
     def setUp(self):
         super().setUp()
-        schema.API.sync(self.engine)
         self.one = self.do(cells.create, cell_values('one'))
         self.two = self.do(cells.create, cell_values('two'))
 

@@ -15,7 +15,6 @@ import cellplug
 from cellplug import exception
 from cellplug import interfaces
 from cellplug.cells import placing_counts
-from cellplug.db import schema
 from cellplug.db.api import models
 from cellplug.objects import CELL0_UUID
 from cellplug.testing import fixtures
@@ -632,9 +631,10 @@ class TestConfigured(helpers.DeploymentTestCase):
 class TestCounts(databases.OnSqlite):
     """The memory of counts, by an injected clock."""
 
+    tables = 'api'
+
     def setUp(self):
         super().setUp()
-        schema.API.sync(self.engine)
         self.now = 100.0
         self.counts = placing_counts.Counts(5.0, lambda: self.now)
         self.cell = new()

@@ -13,6 +13,7 @@ from cellplug import exception
 from cellplug import loader
 from cellplug.cells import migrations
 from cellplug.db import frames
+from cellplug.db.api import models
 from cellplug.quota import migration_rows
 from tests.functional import databases
 from tests.functional import helpers_deployment as helpers
@@ -297,8 +298,9 @@ class MigrationTests(MigrationTestCase):
 
     def test_blocked_rows_block_nothing_whatever_the_portion(self):
         """As an operator's loop: while it exits 1, run it again."""
+        first, second = self.deploy_legacy()
         for portion in (1, 2, 3, 4, 7):
-            first, second = self.deploy_legacy()
+            self.begin_anew()
             for number in range(4):
                 first.add('quotas', f'bad{number}', 'cores', -7)
                 second.add('quotas', f'bad{10 + number}', 'cores', -7)
@@ -314,6 +316,13 @@ class MigrationTests(MigrationTestCase):
             self.assertEqual(expected, self.api_rows('quotas'))
             self.assertNotEqual([], ran.left)
             self.assertEqual(8, len(self.migrate().left))
+
+    def begin_anew(self):
+        """As if nothing had been there, nor been moved."""
+        for one in self.legacy:
+            one.execute('DELETE FROM quotas')
+        for table in ('quotas', 'migration_state'):
+            self._write_api(sa.delete(models.METADATA.tables[table]))
 
     def test_portions_that_recheck_come_to_an_end(self):
         first, second = self.deploy_legacy()

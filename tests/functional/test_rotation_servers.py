@@ -178,20 +178,21 @@ class ServersTest(ServersCase):
             self.until_it_left(user)
 
     def test_a_handler_that_hangs_keeps_nobody_from_closing(self):
-        with databases.in_background(
-            lambda: self.call('wait', self.service.router)
-        ):
-            self.assertTrue(self.endpoint.entered.wait(helpers.PATIENCE))
-            self.update(self.broker.add())
-            self.follow()
-            databases.poll_until(
-                lambda: 'listens at the new' in self.log.output, 'it stays'
-            )
-            with databases.in_background(self.worker.router.close) as closed:
-                pass
-            self.assertEqual([None], closed)
-            self.assertIn('left behind', self.log.output)
-            self.endpoint.go_on.set()
+        kept = self.targeted(self.service)
+        client = self.service.router.rpc_client(kept, rpc.Target(topic='work'))
+        # Nobody waits for its answer, which would never come.
+        client.cast(kept, 'wait')
+        self.assertTrue(self.endpoint.entered.wait(helpers.PATIENCE))
+        self.update(self.broker.add())
+        self.follow()
+        databases.poll_until(
+            lambda: 'listens at the new' in self.log.output, 'it stays'
+        )
+        with databases.in_background(self.worker.router.close) as closed:
+            pass
+        self.assertEqual([None], closed)
+        self.assertIn('left behind', self.log.output)
+        self.endpoint.go_on.set()
 
 
 class StopUnderLoadTest(ServersCase):

@@ -43,27 +43,29 @@ NAMES = [
 
 def snapshot(engine):
     """Everything that a database knows about its tables."""
-    inspector = sa.inspect(engine)
-    return {
-        table: {
-            'columns': [
-                (
-                    column['name'],
-                    str(column['type'].compile(engine.dialect)),
-                    column['nullable'],
-                    column['default'],
-                )
-                for column in inspector.get_columns(table)
-            ],
-            'primary key': inspector.get_pk_constraint(table),
-            'unique': _by_name(inspector.get_unique_constraints(table)),
-            'indexes': _by_name(inspector.get_indexes(table)),
-            'checks': _by_name(inspector.get_check_constraints(table)),
-            'options': inspector.get_table_options(table),
+    # One connection for all questions: each opens its own otherwise.
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            table: {
+                'columns': [
+                    (
+                        column['name'],
+                        str(column['type'].compile(engine.dialect)),
+                        column['nullable'],
+                        column['default'],
+                    )
+                    for column in inspector.get_columns(table)
+                ],
+                'primary key': inspector.get_pk_constraint(table),
+                'unique': _by_name(inspector.get_unique_constraints(table)),
+                'indexes': _by_name(inspector.get_indexes(table)),
+                'checks': _by_name(inspector.get_check_constraints(table)),
+                'options': inspector.get_table_options(table),
+            }
+            for table in inspector.get_table_names()
+            if 'version' not in table
         }
-        for table in inspector.get_table_names()
-        if 'version' not in table
-    }
 
 
 def check(one, connection):

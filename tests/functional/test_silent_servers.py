@@ -410,6 +410,23 @@ class TestTLSOfMariaDB(helpers.DeploymentTestCase):
         self.assertTrue(own._ssl_required)
         self.assertFalse(plain._ssl_required)
 
+    def test_shared_context_is_as_strict_as_the_drivers_own(self):
+        shared = mysql.Connection(
+            shared_tls=mysql.SharedTLS(), defer_connect=True
+        )
+        plain = pymysql_connections.Connection(defer_connect=True)
+        for name in (
+            'check_hostname',
+            'maximum_version',
+            'minimum_version',
+            'options',
+            'protocol',
+            'verify_mode',
+        ):
+            self.assertEqual(
+                getattr(plain.ctx, name), getattr(shared.ctx, name), name
+            )
+
     def _connections(self, cell):
         """Two new connections to a cell."""
         engine = self.database.get_engine(self.targeted(cell))

@@ -107,9 +107,8 @@ class CountedCase(testtools.TestCase):
 
     def held(self) -> list[int]:
         """The connections of the router under test, cell by cell."""
-        return [
-            self.broker.connections(vhost) - WORKERS for vhost in self.vhosts
-        ]
+        found = self.broker.connections_of(self.vhosts)
+        return [number - WORKERS for number in found]
 
     def assert_held(self, *expected: int) -> None:
         self.assertTrue(

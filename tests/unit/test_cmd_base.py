@@ -15,6 +15,7 @@ import testtools
 from cellplug.cmd import app
 from cellplug.cmd import base
 from cellplug.testing import fixtures as cellplug_fixtures
+from cellplug.testing import templates
 
 
 class Result(NamedTuple):
@@ -38,22 +39,26 @@ class CommandLine(fixtures.Fixture):
 
     :param backend: of every database.
     :param options: lines of the configuration, by section.
+    :param synced: the API database has its tables; by default it is empty.
     :ivar config: the path of the configuration file.
-    :ivar api_url: of the API database; it is empty.
+    :ivar api_url: of the API database.
     """
 
     def __init__(
         self,
         backend: cellplug_fixtures.Backend = 'sqlite',
         options: dict[str, list[str]] | None = None,
+        *,
+        synced: bool = False,
     ) -> None:
         super().__init__()
         self.backend = backend
+        self._synced = synced
         self._options = options or {}
 
     def _setUp(self) -> None:
         self.folder = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
-        self.api_url = self.fresh_database()
+        self.api_url = self._database_with('api' if self._synced else None)
         self.config = str(self.folder / 'cellplug.conf')
         api = [f'connection = {self.api_url}']
         self.write({'api_database': api, **self._options})
@@ -67,7 +72,10 @@ class CommandLine(fixtures.Fixture):
 
     def fresh_database(self) -> str:
         """The URL of an empty database."""
-        fixture = cellplug_fixtures.DatabaseFixture(self.backend)
+        return self._database_with(None)
+
+    def _database_with(self, tables: templates.Tables | None) -> str:
+        fixture = cellplug_fixtures.DatabaseFixture(self.backend, tables)
         url: str = self.useFixture(fixture).url
         return url
 
@@ -90,7 +98,8 @@ class CommandLine(fixtures.Fixture):
 
     def add_cell(self, name: str, **options: str) -> Any:
         """Create a cell on a database and a queue of its own."""
-        options.setdefault('database_connection', self.fresh_database())
+        if 'database_connection' not in options:
+            options['database_connection'] = self._database_with('cell')
         options.setdefault('transport_url', f'fake://{name}/')
         argv = ['cell', 'create', '--name', name]
         for option, value in options.items():
@@ -106,9 +115,9 @@ class CommandTestCase(testtools.TestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.run_command = self.useFixture(CommandLine(self.backend))
-        if self.synced:
-            self.run_command.json('api-db', 'sync')
+        self.run_command = self.useFixture(
+            CommandLine(self.backend, synced=self.synced)
+        )
 
     def assertRefused(
         self, result: Result, *words: str, code: int = 1

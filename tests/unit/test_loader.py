@@ -1,12 +1,14 @@
 """Drivers are found by name, checked, built once and closed in order."""
 
 import importlib
+import importlib.metadata
 import pathlib
 import sys
 import textwrap
 import threading
 import uuid
 from typing import Any
+from unittest import mock
 
 import fixtures
 import testtools
@@ -120,6 +122,30 @@ class TestFinding(LoaderTestCase):
         driver = loader.Loader(self.conf, Host()).load('resolver', 'mine')
         self.assertIsInstance(driver, interfaces.Resolver)
         self.assertEqual('mars', driver.options_group.planet)
+
+    def test_what_is_installed_while_a_loader_is_in_use_is_found(self) -> None:
+        used = loader.Loader(self.conf, Host())
+        self.assertRaises(
+            exception.UnknownDriver, used.load, 'resolver', 'mine'
+        )
+        self.install()
+        driver = used.load('resolver', 'mine')
+        self.assertIsInstance(driver, interfaces.Resolver)
+
+    def test_a_loader_reads_what_is_installed_once(self) -> None:
+        self.install('one', 'first')
+        self.install('two', 'second')
+        with mock.patch.object(
+            importlib.metadata,
+            'entry_points',
+            wraps=importlib.metadata.entry_points,
+        ) as reads:
+            used = loader.Loader(self.conf, Host())
+            used.load('resolver', 'first')
+            before = reads.call_count
+            used.load('resolver', 'second')
+        self.assertNotEqual(0, before)
+        self.assertEqual(before, reads.call_count)
 
     def test_entry_points_that_cannot_be_read_are_passed_over(self) -> None:
         self.install()

@@ -13,6 +13,7 @@ import cellplug
 from cellplug import db
 from cellplug import exception
 from cellplug import objects
+from cellplug.testing import templates
 from cellplug.testing.conformance import harnesses
 
 NAMESPACE = 'cellplug.conformance'
@@ -68,7 +69,9 @@ class DatabaseHarness(harnesses.ResolverHarness):
         For harnesses on another server than SQLite: those also have to
         break and mend it in their own way.
         """
-        return f'sqlite:///{self._home}/api.db'
+        path = f'{self._home}/api.db'
+        templates.copy_sqlite('api', path)
+        return f'sqlite:///{path}'
 
     def stop(self) -> None:
         """Close the router and remove the folder."""

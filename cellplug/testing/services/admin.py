@@ -25,20 +25,43 @@ def with_database(url: str, name: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(path=f'/{name}'))
 
 
-def create_database(url: str, name: str) -> str:
+def create_database(url: str, name: str, template: str = '') -> str:
     """Make an empty database; utf8mb4 on MariaDB, UTF-8 on PostgreSQL.
 
     :param url: the server's admin URL, ``mysql+pymysql:`` or
         ``postgresql+psycopg:``.
     :param name: lower-case letters, digits and underscores, at most 63.
+    :param template: on PostgreSQL, a database that nobody is connected to:
+        the new one is a copy of it.
     :returns: the new database's URL.
     :raises ValueError: the name or the URL's scheme is none of these.
     """
     if _is_mysql(url):
         _mysql(url, f'CREATE DATABASE `{_safe(name)}` CHARACTER SET utf8mb4')
     else:
-        _postgresql(url, f'CREATE DATABASE "{_safe(name)}"')
+        copied = f' TEMPLATE "{_safe(template)}"' if template else ''
+        _postgresql(url, f'CREATE DATABASE "{_safe(name)}"{copied}')
     return with_database(url, name)
+
+
+def run_script(url: str, script: str) -> None:
+    """Run statements in a database of MariaDB's, in one round trip.
+
+    :param url: the database's.
+    :param script: separated by semicolons.
+    """
+    import pymysql  # noqa: PLC0415 - load without a driver
+
+    name = urllib.parse.urlsplit(url).path.strip('/')
+    many = pymysql.constants.CLIENT.MULTI_STATEMENTS
+    with (
+        _connected_mysql(url, database=name, client_flag=many) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(script)
+        # What a later statement fails with is raised here.
+        while cursor.nextset():
+            pass
 
 
 def drop_database(url: str, name: str) -> None:
@@ -93,16 +116,7 @@ def _mysql(url: str, statement: str, *values: str) -> list[tuple[Any, ...]]:
     import pymysql  # noqa: PLC0415 - load without a driver
 
     with (
-        contextlib.closing(
-            pymysql.connect(
-                **_login(url),
-                port=urllib.parse.urlsplit(url).port or 3306,
-                autocommit=True,
-                connect_timeout=_TIMEOUT,
-                read_timeout=_TIMEOUT,
-                ssl_disabled=True,
-            )
-        ) as connection,
+        _connected_mysql(url) as connection,
         connection.cursor() as cursor,
     ):
         try:
@@ -112,6 +126,22 @@ def _mysql(url: str, statement: str, *values: str) -> list[tuple[Any, ...]]:
                 raise LookupError(statement) from exc
             raise
         return list(cursor.fetchall())
+
+
+def _connected_mysql(url: str, **options: Any) -> contextlib.closing[Any]:
+    import pymysql  # noqa: PLC0415 - load without a driver
+
+    return contextlib.closing(
+        pymysql.connect(
+            **_login(url),
+            port=urllib.parse.urlsplit(url).port or 3306,
+            autocommit=True,
+            connect_timeout=_TIMEOUT,
+            read_timeout=_TIMEOUT,
+            ssl_disabled=True,
+            **options,
+        )
+    )
 
 
 def _postgresql(url: str, statement: str) -> None:

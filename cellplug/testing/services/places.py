@@ -19,6 +19,11 @@ from pathlib import Path
 _FIRST_PORT = 20000
 _LAST_PORT = 32000
 
+_MEMORY = '/dev/shm'
+_ROOM = 8 << 30
+"""Bytes that have to be free there: all servers together need less than one
+gigabyte, and a test machine must not run out of memory for it."""
+
 # A path of a unix socket has at most 107 bytes.
 _LONGEST_DIRECTORY = 60
 
@@ -82,13 +87,29 @@ def system_user(preferred: str) -> pwd.struct_passwd | None:
         return pwd.getpwnam('nobody')
 
 
+def parent_directory() -> str:
+    """Where the data of tests is quickest to write: in memory, if it may.
+
+    A private PostgreSQL makes and drops a database five times as fast there
+    as on a disk. Who sets ``TMPDIR`` decides otherwise.
+
+    :returns: an absolute path, without symbolic links.
+    """
+    asked = any(os.environ.get(name) for name in ('TMPDIR', 'TEMP', 'TMP'))
+    if not asked and os.access(_MEMORY, os.W_OK | os.X_OK):
+        room = os.statvfs(_MEMORY)
+        if room.f_bavail * room.f_frsize >= _ROOM:
+            return os.path.realpath(_MEMORY)
+    return os.path.realpath(tempfile.gettempdir())
+
+
 def make_directory(owner: pwd.struct_passwd | None) -> str:
     """Make a private temporary directory that its owner can reach.
 
     :param owner: who is going to own it; None: this user.
     :returns: its absolute path, without symbolic links.
     """
-    parent = os.path.realpath(tempfile.gettempdir())
+    parent = parent_directory()
     if len(parent) > _LONGEST_DIRECTORY or (owner and not _is_open(parent)):
         parent = '/tmp'
     directory = tempfile.mkdtemp(prefix='cellplug-', dir=parent)
