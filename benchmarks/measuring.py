@@ -17,6 +17,7 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -378,6 +379,9 @@ def use_server(arguments: argparse.Namespace) -> None:
     """Have the fixtures use the server that the arguments name."""
     from cellplug.testing import services  # noqa: PLC0415 (after the parser)
 
+    # Without it private servers keep their data in memory; a service's
+    # commits wait for a disk.
+    os.environ.setdefault('TMPDIR', tempfile.gettempdir())
     url = arguments.database_connection
     if url:
         arguments.backend = (
