@@ -122,7 +122,7 @@ class CountInCellsTests:
                 gone.wait(databases.PATIENCE)
             return {'notes': 1}
 
-        found = self.quotas.count_in_cells(self.context(), late, timeout=2)
+        found = self.quotas.count_in_cells(self.context(), late, timeout=5)
         self.assertEqual({'notes': 2}, found.values)
         self.assertIn('no answer within', found.missing['cell2'])
 
