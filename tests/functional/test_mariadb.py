@@ -1,13 +1,21 @@
 """What holds on MariaDB alone."""
 
 import logging
+from unittest import mock
 
 import fixtures
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 
+import cellplug
 from cellplug import exception
+from cellplug.db import prepared_writes
 from tests.functional import helpers_deployment as helpers
+
+
+def nothing(context, project_id, user_id):
+    """Count what exists."""
+    return {'cores': 0}
 
 
 class TestMariaDB(helpers.DeploymentTestCase):
@@ -40,3 +48,70 @@ class TestMariaDB(helpers.DeploymentTestCase):
         helpers.kill_connections(url)
         self.assertRaises(exception.CellUnavailable, self.add, cctxt, 'x')
         self.assertEqual('', log.output)
+
+    def test_a_lost_savepoint_says_why_it_was_rolled_back(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        cause = ValueError('why')
+
+        def lose(session):
+            with session.begin_nested():
+                session.execute(sa.text('ROLLBACK'))
+                raise cause
+
+        with self.database.writer.using(cctxt) as session:
+            error = self.assertRaises(oslo_exception.DBError, lose, session)
+            self.assertIs(cause, error.cause)
+            session.rollback()
+
+    def test_columns_are_those_of_the_statement_in_every_cell(self):
+        self.deploy(2)
+        found = []
+        for cell, kind in (('cell1', 'INT'), ('cell2', 'VARCHAR(9)')) * 2:
+            with self.database.writer.using(self.targeted(cell)) as session:
+                session.execute(
+                    sa.text(f'CREATE TABLE IF NOT EXISTS t (k {kind})')
+                )
+                session.execute(sa.text("INSERT INTO t VALUES ('7')"))
+            with self.database.reader.using(self.targeted(cell)) as session:
+                rows = session.execute(sa.text('SELECT k FROM t LIMIT 1'))
+                other = session.execute(sa.text('SELECT k AS l FROM t'))
+                found.append((*rows.keys(), *other.keys(), rows.scalar()))
+        self.assertEqual([('k', 'l', 7), ('k', 'l', '7')] * 2, found)
+
+    def test_one_update_reserves_for_the_project_and_its_user(self):
+        """Each within its own limit: the user's says nothing of the total."""
+        self.deploy(0)
+        quotas = self.deployment.router.quotas
+        quotas.register_resource(
+            cellplug.ReservableResource('cores', sync=nothing, default=50)
+        )
+        ours, theirs = (
+            cellplug.RequestContext(user_id=user, project_id='p')
+            for user in ('a', 'b')
+        )
+        quotas.set_limits(ours, cores=10, project_id='p')
+        quotas.set_limits(ours, cores=3, project_id='p', user_id='a')
+        for context, cores in ((theirs, 5), (ours, 1)):
+            quotas.commit(context, quotas.reserve(context, cores=cores))
+        found = []
+        update = prepared_writes.Change.change
+
+        def change(self, session, values):
+            found.append(update(self, session, values))
+            return found[-1]
+
+        with mock.patch.object(prepared_writes.Change, 'change', change):
+            quotas.reserve(ours, cores=1)
+        self.assertEqual([2, 2], found, 'both usages, both rows')
+        for context, cores in ((ours, 2), (theirs, 4)):
+            self.assertRaises(
+                exception.OverQuota, quotas.reserve, context, cores=cores
+            )
+        self.assertEqual(
+            (6, 1),
+            (
+                quotas.get_project_quotas(ours, 'p')['cores'].in_use,
+                quotas.get_project_quotas(ours, 'p')['cores'].reserved,
+            ),
+        )
