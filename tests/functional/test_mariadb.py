@@ -1,21 +1,13 @@
 """What holds on MariaDB alone."""
 
 import logging
-from unittest import mock
 
 import fixtures
 import sqlalchemy as sa
 from oslo_db import exception as oslo_exception
 
-import cellplug
 from cellplug import exception
-from cellplug.db import prepared_writes
 from tests.functional import helpers_deployment as helpers
-
-
-def nothing(context, project_id, user_id):
-    """Count what exists."""
-    return {'cores': 0}
 
 
 class TestMariaDB(helpers.DeploymentTestCase):
@@ -78,40 +70,3 @@ class TestMariaDB(helpers.DeploymentTestCase):
                 other = session.execute(sa.text('SELECT k AS l FROM t'))
                 found.append((*rows.keys(), *other.keys(), rows.scalar()))
         self.assertEqual([('k', 'l', 7), ('k', 'l', '7')] * 2, found)
-
-    def test_one_update_reserves_for_the_project_and_its_user(self):
-        """Each within its own limit: the user's says nothing of the total."""
-        self.deploy(0)
-        quotas = self.deployment.router.quotas
-        quotas.register_resource(
-            cellplug.ReservableResource('cores', sync=nothing, default=50)
-        )
-        ours, theirs = (
-            cellplug.RequestContext(user_id=user, project_id='p')
-            for user in ('a', 'b')
-        )
-        quotas.set_limits(ours, cores=10, project_id='p')
-        quotas.set_limits(ours, cores=3, project_id='p', user_id='a')
-        for context, cores in ((theirs, 5), (ours, 1)):
-            quotas.commit(context, quotas.reserve(context, cores=cores))
-        found = []
-        update = prepared_writes.Change.change
-
-        def change(self, session, values):
-            found.append(update(self, session, values))
-            return found[-1]
-
-        with mock.patch.object(prepared_writes.Change, 'change', change):
-            quotas.reserve(ours, cores=1)
-        self.assertEqual([2, 2], found, 'both usages, both rows')
-        for context, cores in ((ours, 2), (theirs, 4)):
-            self.assertRaises(
-                exception.OverQuota, quotas.reserve, context, cores=cores
-            )
-        self.assertEqual(
-            (6, 1),
-            (
-                quotas.get_project_quotas(ours, 'p')['cores'].in_use,
-                quotas.get_project_quotas(ours, 'p')['cores'].reserved,
-            ),
-        )

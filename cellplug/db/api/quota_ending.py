@@ -21,7 +21,6 @@ import sqlalchemy as sa
 from cellplug.db import prepared_writes
 from cellplug.db import tables
 from cellplug.db.api import models
-from cellplug.db.api import quota_taking
 
 LOG = logging.getLogger(__name__)
 
@@ -63,10 +62,7 @@ def end(
     :raises NotBoth: unless ``apart``, if the books are wrong.
     """
     claimed = _claim(session, handle)
-    together = (
-        not apart
-        and tables.connection(session).dialect.name in quota_taking.KEYED
-    )
+    together = not apart and tables.connection(session).dialect.name in _KEYED
     for usage_id, other_id, delta in _steps(claimed, together=together):
         held = max(0, delta)
         values = {'usage': usage_id, 'held': held, 'now': now}
@@ -85,6 +81,10 @@ def end(
                 handle, usage_id, ending.value
             )  # fmt: skip
     return bool(claimed)
+
+
+_KEYED = ('mysql', 'mariadb')
+"""The databases that lock rows in the order of the index they go through."""
 
 
 def _steps(

@@ -14,9 +14,7 @@ from cellplug.db.api.quota_limits import DEFAULT_CLASS
 from cellplug.objects import quota
 
 
-def room(
-    user: bool, named: bool, *, or_total: bool = False
-) -> sa.ColumnElement[int]:
+def room(user: bool, named: bool) -> sa.ColumnElement[int]:
     """The most that may be used for what is ``held`` to be admitted.
 
     Its parameters: ``project``, ``owner``, ``name`` (of the resource),
@@ -24,8 +22,6 @@ def room(
 
     :param user: whether a limit of the user's own comes first.
     :param named: whether there is a ``quota_class`` beside ``default``.
-    :param or_total: whether the usage may as well be the project's total, for
-        which the user's own limit does not count.
     """
     project: Any = sa.bindparam('project')
     levels: list[tuple[sa.Table, dict[str, Any]]] = [
@@ -41,17 +37,15 @@ def room(
     if user:
         own = {'project_id': project, 'user_id': sa.bindparam('owner')}
         levels.insert(0, (models.project_user_quotas, own))
-    queries = [
-        sa.select(table.c.hard_limit).where(
+    found = [
+        sa.select(table.c.hard_limit)
+        .where(
             *(table.c[name] == value for name, value in key.items()),
             table.c.resource == sa.bindparam('name'),
         )
+        .scalar_subquery()
         for table, key in levels
     ]
-    if user and or_total:
-        owned = models.quota_usages.c.user_id == sa.bindparam('owner')
-        queries[0] = queries[0].where(owned)
-    found = [query.scalar_subquery() for query in queries]
     default = sa.bindparam('default', type_=sa.BigInteger())
     limit = sa.func.coalesce(*found, default)
     bounded = sa.func.coalesce(

@@ -1,4 +1,4 @@
-"""Reserving: guarded UPDATEs of the usages, then the reservation.
+"""Reserving: one guarded UPDATE for each usage, then the reservation.
 
 *The order of locks*, in every transaction that changes usages: by resource,
 and of one resource the project's total before its users. Whoever ends a
@@ -9,17 +9,14 @@ What admits is the condition of the UPDATE itself. The database evaluates it
 on the row's newest version, with the row locked, so no two transactions can
 both take the last of a limit; nothing that was read before plays a part. The
 limit is looked up by that statement as well, unless it may stand in a cell.
-
-Where rows are locked in the order of the index that leads to them, one UPDATE
-changes the project's total and its user's usage, in that order; else it takes
-one for each.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Iterator
+import itertools
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,17 +25,17 @@ import sqlalchemy as sa
 from cellplug.db import prepared_writes
 from cellplug.db import tables
 from cellplug.db.api import models
-from cellplug.db.api import quota_updates
+from cellplug.db.api import quota_room
 from cellplug.objects import quota
 
 _usage = models.quota_usages
 _reservation = models.reservations
 
-TOTAL = ''
-"""The user of a project's total; in the index it comes before all others."""
+_ZERO: sa.ColumnElement[int] = sa.literal_column('0')
+_ONE: sa.ColumnElement[int] = sa.literal_column('1')
 
-KEYED = ('mysql', 'mariadb')
-"""The databases that lock rows in the order of the index they go through."""
+TOTAL = ''
+"""The user of a project's total."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,15 +56,6 @@ class Entry:
     def held(self) -> int:
         """What the open reservation holds: only an increase needs room."""
         return max(0, self.delta)
-
-    def follows(self, total: Entry) -> bool:
-        """Whether it is a user's, and that total is to change alike."""
-        return (
-            total.user_id == TOTAL
-            and self.resource == total.resource
-            and self.delta == total.delta
-            and self.limit == total.limit
-        )
 
     @property
     def room(self) -> int:
@@ -137,13 +125,13 @@ def take(session: tables.Handle, taking: Taking, *, due: bool = False) -> bool:
     freshness = taking.freshness
     until, horizon = freshness.until_refresh, freshness.horizon
     variant = bool(until), horizon is not None and not due, due
+    update = _UPDATES[variant]
     shared: dict[str, Any] = {'project': taking.project_id, 'now': taking.now}
     if until:
         shared['until'] = until
     if horizon is not None and not due:
         shared['horizon'], shared['latest'] = horizon, freshness.latest
-    keyed = tables.connection(session).dialect.name in KEYED
-    for entry, both in _steps(taking.entries, together=keyed):
+    for entry in taking.entries:
         values = {
             **shared,
             'name': entry.resource,
@@ -155,28 +143,84 @@ def take(session: tables.Handle, taking: Taking, *, due: bool = False) -> bool:
             if taking.quota_class is not None:
                 values['quota_class'] = taking.quota_class
             levels = entry.user_id != TOTAL, taking.quota_class is not None
-            update = quota_updates.LOOKING_UP[variant, both, levels]
+            changed = _LOOKING_UP[variant, levels].change(session, values)
         else:
             values['room'] = entry.room
-            update = quota_updates.UPDATES[variant, both]
-        if update.change(session, values) != 1 + both:
+            changed = update.change(session, values)
+        if changed != 1:
             return False
     _insert(session, taking)
     return True
 
 
-def _steps(
-    entries: Sequence[Entry], *, together: bool
-) -> Iterator[tuple[Entry, bool]]:
-    """What each UPDATE changes, in the order of locks.
+def _countdown() -> sa.ColumnElement[Any]:
+    """One less; from the option's value, where that is now the smaller."""
+    until = sa.bindparam('until', type_=sa.Integer())
+    stands = sa.and_(
+        _usage.c.until_refresh.is_not(None), _usage.c.until_refresh <= until
+    )
+    spent = sa.and_(stands, _usage.c.until_refresh <= _ZERO)
+    return sa.case(
+        (spent, _ZERO),
+        (stands, _usage.c.until_refresh - _ONE),
+        else_=until - _ONE,
+    )
 
-    A user's entry, and whether it is to change the project's total as well.
-    """
-    rest = list(reversed(entries))
-    while rest:
-        entry = rest.pop()
-        both = bool(together and rest and rest[-1].follows(entry))
-        yield rest.pop() if both else entry, both
+
+def _update(
+    variant: tuple[bool, bool, bool], room: sa.ColumnElement[int]
+) -> prepared_writes.Change:
+    until, aged, due = variant
+    values: dict[sa.Column[Any], Any] = {
+        _usage.c.reserved: _usage.c.reserved + sa.bindparam('held'),
+        _usage.c.version: _usage.c.version + _ONE,
+        _usage.c.updated_at: sa.bindparam('now'),
+    }
+    where = [
+        *is_usage(),
+        _usage.c.in_use + _usage.c.reserved <= room,
+    ]
+    if not due:
+        where += [sa.not_(_usage.c.refresh_due), _usage.c.in_use >= _ZERO]
+    if until:
+        values[_usage.c.until_refresh] = _countdown()
+        if not due:
+            unspent = _usage.c.until_refresh > _ZERO
+            where.append(sa.or_(_usage.c.until_refresh.is_(None), unspent))
+    if aged:
+        where += [
+            _usage.c.refreshed_at > sa.bindparam('horizon'),
+            _usage.c.refreshed_at <= sa.bindparam('latest'),
+        ]
+    return prepared_writes.Change(
+        sa.update(_usage).where(*where).values(values)
+    )
+
+
+def is_usage(suffix: str = '') -> list[sa.ColumnElement[bool]]:
+    """The condition that a usage is the one that the parameters name."""
+    return [
+        _usage.c.project_id == sa.bindparam('project'),
+        _usage.c.user_id == sa.bindparam(f'owner{suffix}'),
+        _usage.c.resource == sa.bindparam(f'name{suffix}'),
+    ]
+
+
+_EITHER = (False, True)
+_VARIANTS = tuple(itertools.product(_EITHER, _EITHER, _EITHER))
+_UPDATES = types.MappingProxyType(
+    {variant: _update(variant, sa.bindparam('room')) for variant in _VARIANTS}
+)
+"""By whether until_refresh and max_age count, and due usages will do."""
+
+_LOOKING_UP = types.MappingProxyType(
+    {
+        (variant, levels): _update(variant, quota_room.room(*levels))
+        for variant in _VARIANTS
+        for levels in itertools.product(_EITHER, _EITHER)
+    }
+)
+"""Likewise, and by whose limits are looked for, see :mod:`.quota_room`."""
 
 
 def _insert_statement(count: int) -> prepared_writes.Change:
@@ -188,7 +232,7 @@ def _insert_statement(count: int) -> prepared_writes.Change:
         {
             'uuid': sa.bindparam('handle'),
             'usage_id': sa.select(_usage.c.id)
-            .where(*quota_updates.is_usage(str(number)))
+            .where(*is_usage(str(number)))
             .scalar_subquery(),
             'delta': sa.bindparam(f'delta{number}'),
             'expire': sa.bindparam('expire_at'),

@@ -55,7 +55,6 @@ class DatabaseQuota(interfaces.QuotaDriver):
     *What it costs.* To reserve: one UPDATE for each usage (a project's total
     and the user's, for each resource), which looks its limit up, and one
     INSERT. To commit or roll back: one DELETE, and an UPDATE for each usage.
-    On MariaDB and MySQL one UPDATE changes both usages of a resource.
     Requests of one project follow each other through its totals; those of
     different projects do not meet.
 
