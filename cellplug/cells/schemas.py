@@ -66,7 +66,7 @@ def bare_engine(
         cannot be reached.
     """
     source = sources.Source(label, url, may_create=may_create)
-    engines = db_engines.Engines(source, settings, mysql.SharedTLS())
+    engines = db_engines.Engines(source, settings, mysql.Shared())
     try:
         engine = engines.manager().engine
         _connect(engine, label)

@@ -4,7 +4,7 @@ In this order: connect with bounds, set the isolation level, prove the cell's
 identity; afterwards, ping at check-out what was idle for a while. All of it
 hangs on public SQLAlchemy events of one engine. Three private things are
 touched: the pool's pre-ping flag, which oslo.db always sets and which costs a
-round trip for every transaction; for single reads the flag that says whether
+round trip for every transaction; with PyMySQL the flag that says whether
 anybody listens to the engine, since asking costs a tenth of a read; and which
 pool a connection that is checked out belongs to.
 """
@@ -34,7 +34,7 @@ def prepare(
     settings: db_settings.EngineSettings,
     *,
     autocommit: bool,
-    shared_tls: mysql.SharedTLS,
+    shared: mysql.Shared,
     make_room: Callable[[], None],
     may_create: bool,
     hooks: tuple[ConnectionHook, ...] = (),
@@ -51,7 +51,7 @@ def prepare(
     engine.pool._pre_ping = False
     # First: a listener that connects by itself ends the event.
     sa.event.listen(engine, 'do_connect', lambda *_: make_room())
-    _bound_connect(engine, settings, shared_tls)
+    _bound_connect(engine, settings, shared)
     if engine.dialect.name == 'sqlite' and not may_create:
         sa.event.listen(engine, 'do_connect', _existing_file)
     _set_isolation(engine, settings, autocommit)
@@ -59,17 +59,32 @@ def prepare(
         _refuse_or_pass(engine, hook)
     _ping_after_idling(engine, settings.ping_after)
     statements.watch(engine)
-    if autocommit and engine.dialect.driver == 'pymysql':
-        # What listens now is oslo.db's bookkeeping of savepoints, of which
-        # there are none; errors are the dialect's events. SQLAlchemy raises
-        # the flag by itself for whoever comes to listen.
-        engine._has_events = False
+    if engine.dialect.driver == 'pymysql':
+        _tell_of_savepoints_alone(engine)
+
+
+def _tell_of_savepoints_alone(engine: sa.Engine) -> None:
+    """Have events only on connections that have had a savepoint.
+
+    What listens now is oslo.db's bookkeeping of savepoints; errors are the
+    dialect's events. SQLAlchemy raises the engine's flag by itself for
+    whoever comes to listen.
+    """
+    engine._has_events = False
+    dialect: Any = engine.dialect
+    do_savepoint = dialect.do_savepoint
+
+    def do_savepoint_with_events(connection: Any, name: str) -> None:
+        connection._has_events = True
+        do_savepoint(connection, name)
+
+    dialect.do_savepoint = do_savepoint_with_events
 
 
 def _bound_connect(
     engine: sa.Engine,
     settings: db_settings.EngineSettings,
-    shared_tls: mysql.SharedTLS,
+    shared: mysql.Shared,
 ) -> None:
     driver = engine.dialect.driver
     bounds = _BOUNDS.get(driver)
@@ -92,7 +107,7 @@ def _bound_connect(
             arguments['read_timeout'] = seconds + type(seconds)(_GRACE)
             record.info['cellplug_statement_timeout'] = seconds
         if driver == 'pymysql':
-            return mysql.Connection(*cargs, shared_tls=shared_tls, **arguments)
+            return mysql.Connection(*cargs, shared=shared, **arguments)
         return dialect.connect(*cargs, **arguments)
 
     sa.event.listen(engine, 'do_connect', do_connect)

@@ -28,25 +28,19 @@ from cellplug.db import spelling
 
 
 class Manager:
-    """One engine, as an enginefacade manager builds it."""
+    """One engine, as an enginefacade manager builds it; it connects later.
 
-    __slots__ = ('_former', '_lock', '_writer')
+    :ivar sessionmaker: makes sessions that are bound to the engine.
+    """
+
+    __slots__ = ('_former', '_lock', 'engine', 'sessionmaker')
 
     def __init__(self, root: Any) -> None:
-        self._writer = root.writer
+        self.engine: sa.Engine = root.writer.get_engine()
+        self.sessionmaker: Any = root.writer.get_sessionmaker()
         self._lock = threading.Lock()
         # Pools that were replaced, while anything of theirs is about.
         self._former: weakref.WeakSet[sa.Pool] = weakref.WeakSet()
-
-    @property
-    def engine(self) -> sa.Engine:
-        """The engine; it is built at the first call and connects later."""
-        engine: sa.Engine = self._writer.get_engine()
-        return engine
-
-    def sessionmaker(self) -> Any:
-        """The sessionmaker bound to the engine."""
-        return self._writer.get_sessionmaker()
 
     def drop_idle(self) -> None:
         """Close what nobody uses now, and the rest when it comes back.
@@ -75,13 +69,14 @@ class Engines:
     :param budget: how many leases there may be at a time; by default what
         the settings say.
     :ivar guard: what stands before the cell, and has to hear how it does.
+    :ivar is_sqlite: whether it is a file of SQLite's.
     """
 
     def __init__(
         self,
         source: sources.Source,
         settings: db_settings.EngineSettings,
-        shared_tls: mysql.SharedTLS,
+        shared: mysql.Shared,
         *,
         guard: guarding.Guard = guarding.NO_GUARD,
         budget: guarding.Budget | None = None,
@@ -91,8 +86,8 @@ class Engines:
         self.label = source.label
         self.guard = guard
         self._budget = budget or settings
-        self._shared_tls = shared_tls
-        self._is_sqlite = source.connection.startswith('sqlite')
+        self._shared = shared
+        self.is_sqlite = source.connection.startswith('sqlite')
         self._managers: dict[tuple[bool, bool], Manager] = {}
         # Reentrant: a session that is collected ends its lease, and that may
         # happen while its thread holds this lock.
@@ -203,7 +198,7 @@ class Engines:
         sqlite has no round trip to save: there, single reads share the
         other readers' engine.
         """
-        single = single and not self._is_sqlite
+        single = single and not self.is_sqlite
         found = self._managers.get((replica, single))
         if found is not None:
             return found
@@ -219,7 +214,7 @@ class Engines:
         if replica and self.source.slave_connection:
             url = self.source.slave_connection
         url = spelling.spelled(url)
-        sqlite = self._is_sqlite
+        sqlite = self.is_sqlite
         root = enginefacade.transaction_context()
         root.configure(
             connection=url,
@@ -240,14 +235,12 @@ class Engines:
             synchronous_reader=True,
             thread_checkin=False,
         )
-        manager = Manager(root)
-        self._start(manager, replica)
-        return manager
+        return self._start(root, replica)
 
-    def _start(self, manager: Manager, replica: bool) -> None:
+    def _start(self, root: Any, replica: bool) -> Manager:
         argument = 'slave_connection' if replica else 'database_connection'
         try:
-            _ = manager.engine
+            return Manager(root)
         except ImportError as exc:
             raise exception.InvalidURL(
                 self.label.argument(argument),
@@ -266,7 +259,7 @@ class Engines:
                 engine,
                 self.settings,
                 autocommit=single,
-                shared_tls=self._shared_tls,
+                shared=self._shared,
                 make_room=lambda: self._make_room((replica, single)),
                 may_create=self.source.may_create,
                 hooks=self.source.hooks,

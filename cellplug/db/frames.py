@@ -181,25 +181,28 @@ class Frame:
         """Open the session and its connection.
 
         Connecting now costs nothing that the first statement would not, and
-        tells a server that cannot be reached from one that was lost. There
-        is one session for each frame: what enginefacade would do to find it
-        again costs as much as the session.
+        tells a server that cannot be reached from one that was lost. Each
+        frame has one session: to find it again would cost as much.
         """
         mode = self.mode
         self.manager = self.engines.manager(
             replica=self.replica, single=mode.single
         )
-        options = {'cellplug_writer': True} if mode.writer else None
+        # Asked for on SQLite alone: to set it costs as much as all hooks.
+        marked = mode.writer and self.engines.is_sqlite
+        options = {'cellplug_writer': True} if marked else {}
         if mode.connection:
             self.session = self.manager.engine.connect()
         else:
-            self.session = self.manager.sessionmaker()()
+            self.session = self.manager.sessionmaker()
         try:
             connection = self.session
             if not mode.connection:
                 connection = connection.connection(execution_options=options)
-            elif options is not None:
-                connection.execution_options(**options).begin()
+            elif mode.writer:
+                if marked:
+                    connection.execution_options(**options)
+                connection.begin()
             self._watch(connection)
         except BaseException as exc:
             self.close(exc)
@@ -221,7 +224,7 @@ class Frame:
         """The session, also where a connection was enough so far."""
         if self.mode.connection and self.core is None:
             self.core = self.session
-            self.session = self.manager.sessionmaker()(bind=self.core)
+            self.session = self.manager.sessionmaker(bind=self.core)
         return self.session
 
     def core_connection(self) -> Any:

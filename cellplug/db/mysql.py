@@ -9,11 +9,14 @@ call that may block comes one more, which waits, and with each the thread lets
 go of the interpreter and has to get it back. On Linux the kernel can bound
 the call itself (SO_RCVTIMEO), where no TLS stands in between.
 
+PyMySQL parses what a server says of each column of each result anew; here it
+is parsed once, see :mod:`cellplug.db.mysql_columns`.
+
 PyMySQL bounds the TCP connect by ``connect_timeout``, but waits for the
 server's greeting, and for its part in a TLS handshake, as long as for anything
 else; and it builds a TLS context for every connection, which costs more than
-everything else together. Both are mended by overriding two methods; a test
-pins their names.
+everything else together. Both are mended by overriding two methods. Tests
+pin the names of all that is overridden.
 """
 
 from __future__ import annotations
@@ -30,9 +33,11 @@ from typing import NoReturn
 
 from pymysql import connections
 from pymysql import err
+from pymysql import protocol
 from pymysql.constants import CR
 
 from cellplug.db import forking
+from cellplug.db import mysql_columns
 
 ROLLED_BACK = (1213, 1020)
 """At these MySQL and MariaDB have rolled back the whole transaction: a
@@ -44,24 +49,28 @@ _NONSENSE = (ValueError, LookupError, NameError, TypeError, struct.error)
 _UNKNOWN_VARIABLE = 1193
 
 
-class SharedTLS:
-    """The TLS context of connections whose URL asks for nothing special.
+class Shared:
+    """What the connections of a process share. Owned by the engine registry.
 
-    PyMySQL's own default ("preferred": TLS where the server offers it,
-    unverified), built once and without the system's certificates: nobody
-    looks at them, and to load them takes 30 ms. A URL with ``ssl`` options of
-    its own gets a context of its own. Owned by the engine registry.
+    :ivar columns: those of all results.
     """
 
     def __init__(self) -> None:
+        self.columns = mysql_columns.Columns()
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
-    def get(self, build: Any) -> ssl.SSLContext:
-        """The shared context, made by ``build()`` at the first call."""
+    def tls(self) -> ssl.SSLContext:
+        """The TLS context of connections whose URL asks for nothing special.
+
+        PyMySQL's own default ("preferred": TLS where the server offers it,
+        unverified), built once and without the system's certificates: nobody
+        looks at them, and to load them takes 30 ms. A URL with ``ssl``
+        options of its own gets a context of its own.
+        """
         with self._lock:
             if self._context is None:
-                self._context = build()
+                self._context = _unverified()
             return self._context
 
 
@@ -103,8 +112,9 @@ class Connection(connections.Connection):
     _read_timeout: Any
     _write_timeout: Any
 
-    def __init__(self, *args: Any, shared_tls: SharedTLS, **kw: Any) -> None:
-        self._shared_tls = shared_tls
+    def __init__(self, *args: Any, shared: Shared, **kw: Any) -> None:
+        self._shared = shared
+        self._columns = shared.columns
         self._pid = os.getpid()
         self._ended = False
         self._wanted: tuple[Any, Any] | None = None
@@ -117,7 +127,7 @@ class Connection(connections.Connection):
         if sslp:
             context: ssl.SSLContext = own(sslp)
             return context
-        return self._shared_tls.get(_unverified)
+        return self._shared.tls()
 
     def _execute_command(self, command: int, sql: Any) -> None:
         """Send whatever it is: with it, a transaction may begin.
@@ -130,6 +140,12 @@ class Connection(connections.Connection):
             raise self._refusal
         self._ended = False
         super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def _read_packet(self, packet_type: Any = protocol.MysqlPacket) -> Any:
+        if packet_type is protocol.FieldDescriptorPacket:
+            packet_type = self._columns.parse
+        read: Any = super()._read_packet
+        return read(packet_type)
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         try:

@@ -41,7 +41,7 @@ class _State:
         self.lock = threading.Lock()
         self.cells: dict[str, CellEntry] = {}
         self.fixed: dict[str | None, db_engines.Engines] = {}
-        self.shared_tls = mysql.SharedTLS()
+        self.shared = mysql.Shared()
 
 
 class EngineRegistry:
@@ -176,7 +176,7 @@ class EngineRegistry:
         return db_engines.Engines(
             source,
             self._cell_settings,
-            state.shared_tls,
+            state.shared,
             guard=guard,
             budget=self.guards.budget,
         )
@@ -258,7 +258,7 @@ class EngineRegistry:
         with state.lock:
             if key not in state.fixed:
                 state.fixed[key] = db_engines.Engines(
-                    source, settings, state.shared_tls
+                    source, settings, state.shared
                 )
             return state.fixed[key]
 

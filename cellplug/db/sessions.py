@@ -25,7 +25,7 @@ def open_session(binding: opening.Binding, key: str | None) -> orm.Session:
         frame.run_hooks(binding.hooks)
         manager = frame.engines.manager()
         bind = manager.engine.execution_options(cellplug_writer=True)
-        session: orm.Session = manager.sessionmaker()(bind=bind)
+        session: orm.Session = manager.sessionmaker(bind=bind)
     except BaseException as exc:
         frame.end_hooks(binding.hooks, exc)
         raise

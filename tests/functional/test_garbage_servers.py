@@ -115,7 +115,7 @@ class TestLogin(LoginTestCase):
         return nonsense(dice)
 
     def test_every_kind_of_nonsense_is_an_error_of_the_driver(self):
-        tls = mysql.SharedTLS()
+        tls = mysql.Shared()
         for _ in range(400):
             self.assertRaises(
                 pymysql.err.Error,
@@ -125,7 +125,7 @@ class TestLogin(LoginTestCase):
                 user='u',
                 password='p',
                 connect_timeout=PATIENCE,
-                shared_tls=tls,
+                shared=tls,
             )
 
 
@@ -169,7 +169,7 @@ class TestConversation(testtools.TestCase):
             database=self.url.database,
             connect_timeout=PATIENCE,
             read_timeout=PATIENCE,
-            shared_tls=mysql.SharedTLS(),
+            shared=mysql.Shared(),
             ssl_disabled=True,
         )
         self.addCleanup(made._force_close)

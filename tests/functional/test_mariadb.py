@@ -40,3 +40,33 @@ class TestMariaDB(helpers.DeploymentTestCase):
         helpers.kill_connections(url)
         self.assertRaises(exception.CellUnavailable, self.add, cctxt, 'x')
         self.assertEqual('', log.output)
+
+    def test_a_lost_savepoint_says_why_it_was_rolled_back(self):
+        self.deploy(1)
+        cctxt = self.targeted('cell1')
+        cause = ValueError('why')
+
+        def lose(session):
+            with session.begin_nested():
+                session.execute(sa.text('ROLLBACK'))
+                raise cause
+
+        with self.database.writer.using(cctxt) as session:
+            error = self.assertRaises(oslo_exception.DBError, lose, session)
+            self.assertIs(cause, error.cause)
+            session.rollback()
+
+    def test_columns_are_those_of_the_statement_in_every_cell(self):
+        self.deploy(2)
+        found = []
+        for cell, kind in (('cell1', 'INT'), ('cell2', 'VARCHAR(9)')) * 2:
+            with self.database.writer.using(self.targeted(cell)) as session:
+                session.execute(
+                    sa.text(f'CREATE TABLE IF NOT EXISTS t (k {kind})')
+                )
+                session.execute(sa.text("INSERT INTO t VALUES ('7')"))
+            with self.database.reader.using(self.targeted(cell)) as session:
+                rows = session.execute(sa.text('SELECT k FROM t LIMIT 1'))
+                other = session.execute(sa.text('SELECT k AS l FROM t'))
+                found.append((*rows.keys(), *other.keys(), rows.scalar()))
+        self.assertEqual([('k', 'l', 7), ('k', 'l', '7')] * 2, found)

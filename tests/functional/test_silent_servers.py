@@ -378,7 +378,7 @@ class TestTLSOfMariaDB(helpers.DeploymentTestCase):
         self.deploy(1, options=BOUNDS)
         url = sa.make_url(self.deployment.cells[0].database_connection)
         driver = mysql.Connection(
-            shared_tls=mysql.SharedTLS(),
+            shared=mysql.Shared(),
             host=url.host,
             port=url.port,
             user=url.username,
@@ -401,18 +401,18 @@ class TestTLSOfMariaDB(helpers.DeploymentTestCase):
 
     def test_url_with_options_of_its_own_gets_its_own_context(self):
         self.deploy(1)
-        shared = mysql.SharedTLS()
+        shared = mysql.Shared()
         own = mysql.Connection(
-            shared_tls=shared, defer_connect=True, ssl_verify_cert=True
+            shared=shared, defer_connect=True, ssl_verify_cert=True
         )
-        plain = mysql.Connection(shared_tls=shared, defer_connect=True)
+        plain = mysql.Connection(shared=shared, defer_connect=True)
         self.assertIsNot(own.ctx, plain.ctx)
         self.assertTrue(own._ssl_required)
         self.assertFalse(plain._ssl_required)
 
     def test_shared_context_is_as_strict_as_the_drivers_own(self):
         shared = mysql.Connection(
-            shared_tls=mysql.SharedTLS(), defer_connect=True
+            shared=mysql.Shared(), defer_connect=True
         )
         plain = pymysql_connections.Connection(defer_connect=True)
         for name in (
