@@ -411,9 +411,7 @@ class TestTLSOfMariaDB(helpers.DeploymentTestCase):
         self.assertFalse(plain._ssl_required)
 
     def test_shared_context_is_as_strict_as_the_drivers_own(self):
-        shared = mysql.Connection(
-            shared=mysql.Shared(), defer_connect=True
-        )
+        shared = mysql.Connection(shared=mysql.Shared(), defer_connect=True)
         plain = pymysql_connections.Connection(defer_connect=True)
         for name in (
             'check_hostname',
